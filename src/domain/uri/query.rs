@@ -1,0 +1,1 @@
+//! Reading and removing query parameters without touching the bytes of the others.

@@ -1,0 +1,1 @@
+//! The lab: everything for testing players without a network.

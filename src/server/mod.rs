@@ -1,0 +1,1 @@
+//! Listeners, TLS, HTTP versions, connection limits, drain. Takes the handler as an argument.
