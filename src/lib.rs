@@ -1,7 +1,11 @@
 //! Sluicegate: access control at the edge for HLS video. ARCHITECTURE.md says who may import whom.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod entropy;
 pub mod lab;
+pub mod origin;
 pub mod server;
+pub mod store;
+pub mod telemetry;

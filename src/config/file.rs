@@ -1,0 +1,511 @@
+//! `config.toml` as typed: every key, its type and its default. What the values mean is judged in [`super`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::secret::Source;
+use super::units::{AutoSpan, QueryRule, Size, Span};
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    pub server: Server,
+    pub tls: Tls,
+    pub admin: Option<Admin>,
+    pub log: Log,
+    pub cache: Cache,
+    pub property: Vec<Spanned<Property>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub http: Vec<SocketAddr>,
+    pub https: Vec<SocketAddr>,
+    pub h2c: bool,
+    pub workers: usize,
+    pub trusted_proxies: Vec<Spanned<String>>,
+    pub client_address_header: String,
+    pub drain_timeout: Span,
+    pub unknown_host_status: Spanned<u16>,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    pub uri: Size,
+    pub header_line: Size,
+    pub header_section: Size,
+    pub headers_max: usize,
+    pub header_read_timeout: Span,
+    pub tls_handshake_timeout: Span,
+    pub idle_timeout: Span,
+    pub requests_per_connection: u64,
+    pub streams_per_connection: u64,
+    pub stalled_write_timeout: Span,
+    pub least_rate: Size,
+    pub least_rate_window: Span,
+    pub connections_max: usize,
+    pub connections_per_address: usize,
+    pub h2_concurrent_streams: u32,
+    pub h2_header_list: Size,
+    pub h2_stream_window: Size,
+    pub h2_connection_window: Size,
+    pub h2_pending_resets: usize,
+    pub h2_local_resets: usize,
+    pub h2_send_buffer: Size,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    pub certificate: Vec<Certificate>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    pub cert: Spanned<PathBuf>,
+    pub key: Spanned<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    pub token: Option<Spanned<Source>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub level: Spanned<String>,
+    pub format: Format,
+    pub access: String,
+    pub access_queue: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    pub memory: Size,
+    pub object_max: Size,
+    pub waiters_max: usize,
+    pub wait_timeout: Span,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Property {
+    pub name: Spanned<String>,
+    pub hosts: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub token_hosts: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub debug_reasons: bool,
+    pub origin: Origin,
+    pub access: Option<Spanned<Access>>,
+    #[serde(default)]
+    pub session: Session,
+    #[serde(default)]
+    pub cors: Cors,
+    #[serde(default)]
+    pub cache: PropertyCache,
+    #[serde(default)]
+    pub manifest: Manifest,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    pub urls: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub host: String,
+    #[serde(default)]
+    pub ca: Option<Spanned<PathBuf>>,
+    #[serde(default = "default::connect_timeout")]
+    pub connect_timeout: Span,
+    #[serde(default = "default::first_byte_timeout")]
+    pub first_byte_timeout: Span,
+    #[serde(default = "default::between_bytes_timeout")]
+    pub between_bytes_timeout: Span,
+    #[serde(default = "default::fetches_max")]
+    pub fetches_max: usize,
+    #[serde(default = "default::queue_timeout")]
+    pub queue_timeout: Span,
+    #[serde(default)]
+    pub cookies: Vec<String>,
+    #[serde(default)]
+    pub forwarded: Forwarded,
+}
+
+/// How the origin learns of the viewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forwarded {
+    #[default]
+    XForwarded,
+    Forwarded,
+    Off,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    #[serde(default)]
+    pub dialect: Dialect,
+    #[serde(default)]
+    pub action: Action,
+    #[serde(default = "default::access_name")]
+    pub name: Spanned<String>,
+    #[serde(default = "default::locations")]
+    pub locations: Vec<Location>,
+    pub key: Option<Spanned<Source>>,
+    pub transition_key: Option<Spanned<Source>>,
+    pub salt: Option<Spanned<Source>>,
+    #[serde(default = "default::algorithm")]
+    pub algorithm: Spanned<String>,
+    #[serde(default)]
+    pub escape_inputs: bool,
+    #[serde(default)]
+    pub ignore_query: bool,
+    #[serde(default = "default::clock_skew")]
+    pub clock_skew: Span,
+    #[serde(default = "default::start_skew")]
+    pub start_skew: Span,
+    pub expiry_ahead_max: Option<Span>,
+    #[serde(default = "default::ipv4_prefix")]
+    pub ipv4_prefix: Spanned<u8>,
+    #[serde(default = "default::ipv6_prefix")]
+    pub ipv6_prefix: Spanned<u8>,
+    #[serde(default = "default::session_id_max")]
+    pub session_id_max: usize,
+    #[serde(default = "default::expired_status")]
+    pub expired_status: Spanned<u16>,
+    #[serde(default)]
+    pub limits: TokenLimits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenLimits {
+    pub token: Size,
+    pub fields: usize,
+    pub acl_alternatives: usize,
+    pub acl: Size,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    #[default]
+    Edgeauth,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    #[default]
+    Deny,
+    VerifyOnly,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    Query,
+    Cookie,
+    Header,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Session {
+    pub name: Spanned<String>,
+    pub carrier: Carrier,
+    pub ttl_max: Span,
+    pub pause_allowance: Span,
+    pub carry: Vec<Carry>,
+    pub salt_headers: Vec<Spanned<String>>,
+    pub playlists: Vec<String>,
+    pub renew: bool,
+    pub age_max: Span,
+    pub cookie: Cookie,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    Path,
+    Query,
+    Cookie,
+    Header,
+    Auto,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carry {
+    Id,
+    Data,
+    Ip,
+    Acl,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cookie {
+    pub domain: Spanned<String>,
+    pub secure: bool,
+    pub same_site: SameSite,
+    pub http_only: bool,
+    pub partitioned: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    None,
+    Lax,
+    Strict,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cors {
+    pub origins: Vec<Spanned<String>>,
+    pub credentials: bool,
+    pub max_age: Span,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PropertyCache {
+    pub query: QueryRule,
+    pub live_playlist_ttl: AutoSpan,
+    pub playlist_ttl: Span,
+    pub segment_ttl: Span,
+    pub stale_while_revalidate: Span,
+    pub stale_if_error: Span,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Manifest {
+    pub compressed_max: Size,
+    pub decoded_max: Size,
+    pub ratio_max: usize,
+    pub line_max: Size,
+    pub unknown_tags: bool,
+    pub compress_min: Size,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            http: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            https: Vec::new(),
+            h2c: true,
+            workers: 0,
+            trusted_proxies: Vec::new(),
+            client_address_header: "x-forwarded-for".to_owned(),
+            drain_timeout: Span::seconds(30),
+            unknown_host_status: bare(421),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            uri: Size::kib(8),
+            header_line: Size::kib(8),
+            header_section: Size::kib(32),
+            headers_max: 64,
+            header_read_timeout: Span::seconds(10),
+            tls_handshake_timeout: Span::seconds(5),
+            idle_timeout: Span::seconds(75),
+            requests_per_connection: 1_000,
+            streams_per_connection: 10_000,
+            stalled_write_timeout: Span::seconds(20),
+            least_rate: Size::kib(8),
+            least_rate_window: Span::seconds(30),
+            connections_max: 0,
+            connections_per_address: 256,
+            h2_concurrent_streams: 100,
+            h2_header_list: Size::kib(16),
+            h2_stream_window: Size::kib(256),
+            h2_connection_window: Size::mib(1),
+            h2_pending_resets: 20,
+            h2_local_resets: 256,
+            h2_send_buffer: Size::kib(128),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: bare("info".to_owned()),
+            format: Format::Text,
+            access: "stdout".to_owned(),
+            access_queue: 8192,
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            memory: Size::mib(256),
+            object_max: Size::mib(64),
+            waiters_max: 1_000,
+            wait_timeout: Span::seconds(10),
+        }
+    }
+}
+
+impl Default for TokenLimits {
+    fn default() -> Self {
+        Self { token: Size::kib(4), fields: 16, acl_alternatives: 32, acl: Size::kib(2) }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            name: bare("hdntl".to_owned()),
+            carrier: Carrier::Path,
+            ttl_max: Span::seconds(86_400),
+            pause_allowance: Span::seconds(0),
+            carry: vec![Carry::Id, Carry::Data],
+            salt_headers: Vec::new(),
+            playlists: Vec::new(),
+            renew: true,
+            age_max: Span::seconds(86_400),
+            cookie: Cookie::default(),
+        }
+    }
+}
+
+impl Default for Cookie {
+    fn default() -> Self {
+        Self {
+            domain: bare(String::new()),
+            secure: true,
+            same_site: SameSite::None,
+            http_only: true,
+            partitioned: false,
+        }
+    }
+}
+
+impl Default for Cors {
+    fn default() -> Self {
+        Self { origins: vec![bare("*".to_owned())], credentials: true, max_age: Span::seconds(86_400) }
+    }
+}
+
+impl Default for PropertyCache {
+    fn default() -> Self {
+        Self {
+            query: QueryRule::Keep,
+            live_playlist_ttl: AutoSpan::Auto,
+            playlist_ttl: Span::seconds(60),
+            segment_ttl: Span::seconds(86_400),
+            stale_while_revalidate: Span::seconds(2),
+            stale_if_error: Span::seconds(60),
+        }
+    }
+}
+
+impl Default for Manifest {
+    fn default() -> Self {
+        Self {
+            compressed_max: Size::mib(4),
+            decoded_max: Size::mib(16),
+            ratio_max: 100,
+            line_max: Size::kib(64),
+            unknown_tags: true,
+            compress_min: Size::kib(1),
+        }
+    }
+}
+
+/// A value that was not typed, so that no place in the file belongs to it.
+fn bare<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+mod default {
+    use super::{Location, Span, Spanned, bare};
+
+    pub(super) const fn connect_timeout() -> Span {
+        Span::seconds(3)
+    }
+
+    pub(super) const fn first_byte_timeout() -> Span {
+        Span::seconds(10)
+    }
+
+    pub(super) const fn between_bytes_timeout() -> Span {
+        Span::seconds(10)
+    }
+
+    pub(super) const fn fetches_max() -> usize {
+        256
+    }
+
+    pub(super) const fn queue_timeout() -> Span {
+        Span::seconds(10)
+    }
+
+    pub(super) fn access_name() -> Spanned<String> {
+        bare("hdnts".to_owned())
+    }
+
+    pub(super) fn locations() -> Vec<Location> {
+        vec![Location::Query, Location::Cookie, Location::Header]
+    }
+
+    pub(super) fn algorithm() -> Spanned<String> {
+        bare("sha256".to_owned())
+    }
+
+    pub(super) const fn clock_skew() -> Span {
+        Span::seconds(0)
+    }
+
+    pub(super) const fn start_skew() -> Span {
+        Span::seconds(5)
+    }
+
+    pub(super) fn ipv4_prefix() -> Spanned<u8> {
+        bare(32)
+    }
+
+    pub(super) fn ipv6_prefix() -> Spanned<u8> {
+        bare(128)
+    }
+
+    pub(super) const fn session_id_max() -> usize {
+        64
+    }
+
+    pub(super) fn expired_status() -> Spanned<u16> {
+        bare(403)
+    }
+}

@@ -1,0 +1,5 @@
+//! Configuration in two stages.
+
+pub mod file;
+pub mod secret;
+pub mod units;

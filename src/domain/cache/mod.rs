@@ -1,0 +1,3 @@
+//! What HTTP says of keeping an answer (RFC 9111), as functions of `now`.
+
+pub mod freshness;

@@ -1,0 +1,5 @@
+//! Header rules as data: what goes no further than one hop, how a viewer is described to the origin, CORS.
+
+pub mod cors;
+pub mod forwarding;
+pub mod hop;

@@ -1,0 +1,121 @@
+//! The body of an answer: whole in memory or streaming from the origin; its end is when the access log is written.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::origin::body::{BodyError, OriginBody};
+
+use super::record::Record;
+
+/// What is sent.
+#[derive(Debug, Default)]
+pub enum Content {
+    #[default]
+    Empty,
+    Whole(Bytes),
+    /// Bytes already read to see what they are, and the rest as it arrives.
+    Stream { read: Bytes, rest: OriginBody },
+}
+
+/// An answer's body. When it is dropped, sent whole or not, the request is written down.
+#[derive(Debug, Default)]
+pub struct Body {
+    content: Content,
+    sent: u64,
+    ended: bool,
+    expected: Option<u64>,
+    record: Option<Box<Record>>,
+}
+
+impl Body {
+    pub fn new(content: Content) -> Self {
+        let mut body = Self { content, ..Self::default() };
+        body.expected = body.remaining();
+        body
+    }
+
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::new(Content::Whole(bytes.into()))
+    }
+
+    /// The same answer without its body, as HEAD wants it.
+    pub fn emptied(self) -> Self {
+        Self { content: Content::Empty, expected: Some(0), ..self }
+    }
+
+    pub fn with_record(mut self, record: Box<Record>) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// Bytes still to come, where that is known.
+    fn remaining(&self) -> Option<u64> {
+        match &self.content {
+            Content::Empty => Some(0),
+            Content::Whole(bytes) => Some(bytes.len() as u64),
+            Content::Stream { read, rest } => Some(read.len() as u64 + rest.size_hint().exact()?),
+        }
+    }
+
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.content {
+            Content::Empty => Poll::Ready(None),
+            Content::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.content = Content::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Content::Stream { read, rest } => {
+                if !read.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(std::mem::take(read)))));
+                }
+                Pin::new(rest).poll_frame(context)
+            }
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.next(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            Poll::Ready(None) => self.ended = true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Empty => true,
+            Content::Whole(bytes) => bytes.is_empty(),
+            Content::Stream { read, rest } => read.is_empty() && rest.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            // hyper stops polling as soon as the announced length was taken.
+            let complete = self.ended || self.expected == Some(self.sent) || self.is_end_stream();
+            record.close(self.sent, complete);
+        }
+    }
+}

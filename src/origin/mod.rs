@@ -1,0 +1,175 @@
+//! The origin side: pooled connections, timeouts, and a bound on what runs at once.
+
+pub mod body;
+mod connector;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use body::OriginBody;
+
+pub use connector::ConnectorError;
+
+/// How an origin is reached. Durations and counts are limits; each has a key in `[property.origin]`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// One or several bases, `http` or `https`, each with an optional path prefix.
+    pub bases: Vec<Base>,
+    /// The `Host` sent; `None` for the base's own.
+    pub host: Option<HeaderValue>,
+    /// Certificates (DER) of the authorities that are trusted instead of the system's.
+    pub authorities: Option<Vec<rustls::pki_types::CertificateDer<'static>>>,
+    pub connect_timeout: Duration,
+    pub first_byte_timeout: Duration,
+    pub between_bytes_timeout: Duration,
+    /// Requests under way at once; more wait for `queue_timeout`.
+    pub fetches_max: usize,
+    pub queue_timeout: Duration,
+}
+
+/// Where a request goes: scheme, authority and path prefix (without a trailing slash).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    pub scheme: Scheme,
+    pub authority: Authority,
+    pub prefix: String,
+}
+
+/// An origin that can be asked.
+#[derive(Debug)]
+pub struct Origin {
+    client: Client<hyper_rustls::HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    settings: Settings,
+    next: AtomicUsize,
+    slots: Arc<Semaphore>,
+}
+
+/// Why an origin gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    #[error("the origin cannot be reached: {0}")]
+    Connect(String),
+    #[error("the origin sent no answer within {0:?}")]
+    FirstByte(Duration),
+    #[error("{0} requests to the origin are under way and no place became free within {1:?}")]
+    Busy(usize, Duration),
+    #[error("the origin's answer is not valid: {0}")]
+    Invalid(String),
+    #[error("the request's target cannot be sent to the origin")]
+    Target,
+}
+
+impl Origin {
+    pub fn new(settings: Settings) -> Result<Self, ConnectorError> {
+        let connector = connector::connector(settings.authorities.as_deref(), settings.connect_timeout)?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(55))
+            .pool_max_idle_per_host(settings.fetches_max)
+            .http1_max_headers(100)
+            .set_host(false)
+            .build(connector);
+        let slots = Arc::new(Semaphore::new(settings.fetches_max));
+        Ok(Self { client, settings, next: AtomicUsize::new(0), slots })
+    }
+
+    /// Asks the origin, and the next of several when a connection cannot be made. `headers` go out as they are, but
+    /// for `Host`.
+    pub async fn fetch(
+        &self,
+        method: &Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+    ) -> Result<Response<OriginBody>, OriginError> {
+        let slot = tokio::time::timeout(self.settings.queue_timeout, self.slots.clone().acquire_owned())
+            .await
+            .map_err(|_| OriginError::Busy(self.settings.fetches_max, self.settings.queue_timeout))?
+            .map_err(|_| OriginError::Target)?;
+        let bases = &self.settings.bases;
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut headers = Some(headers);
+        let mut refused = None;
+        for attempt in 0..bases.len() {
+            let base = &bases[(first.wrapping_add(attempt)) % bases.len()];
+            let is_last = attempt + 1 == bases.len();
+            let fields = if is_last { headers.take() } else { headers.clone() };
+            let request = self.request(base, method, path_and_query, fields.unwrap_or_default())?;
+            match self.send(request).await {
+                Ok(response) => {
+                    let between_bytes = self.settings.between_bytes_timeout;
+                    return Ok(response.map(|body| OriginBody::new(body, slot, between_bytes)));
+                }
+                Err(OriginError::Connect(error)) => refused = Some(error),
+                Err(other) => return Err(other),
+            }
+        }
+        Err(OriginError::Connect(refused.unwrap_or_else(|| "no origin is configured".to_owned())))
+    }
+
+    fn request(
+        &self,
+        base: &Base,
+        method: &Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+    ) -> Result<Request<Empty<Bytes>>, OriginError> {
+        let target = if base.prefix.is_empty() {
+            PathAndQuery::try_from(path_and_query)
+        } else {
+            PathAndQuery::try_from(format!("{}{path_and_query}", base.prefix))
+        };
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(base.scheme.clone());
+        parts.authority = Some(base.authority.clone());
+        parts.path_and_query = Some(target.map_err(|_| OriginError::Target)?);
+        let host = match &self.settings.host {
+            Some(host) => host.clone(),
+            None => HeaderValue::from_str(base.authority.as_str()).map_err(|_| OriginError::Target)?,
+        };
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| OriginError::Target)?;
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(HOST, host);
+        Ok(request)
+    }
+
+    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<hyper::body::Incoming>, OriginError> {
+        let wait = self.settings.first_byte_timeout + self.settings.connect_timeout;
+        match tokio::time::timeout(wait, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_connect() => Err(OriginError::Connect(chain(&error))),
+            Ok(Err(error)) => Err(OriginError::Invalid(chain(&error))),
+            Err(_) => Err(OriginError::FirstByte(wait)),
+        }
+    }
+
+    /// Whether `authority` is one of this origin's own, which no client should see.
+    pub fn is_own_authority(&self, authority: &str) -> bool {
+        self.settings.bases.iter().any(|base| base.authority.as_str().eq_ignore_ascii_case(authority))
+    }
+}
+
+/// An error with all its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,284 @@
+//! Counters for Prometheus. Every label set is resolved at start, so that counting is one atomic addition.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::token::reason::Reason;
+
+/// What a request turned out to be: the `kind` of metrics and logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    Multivariant,
+    MediaPlaylist,
+    Segment,
+    Key,
+    Json,
+    Preflight,
+    #[default]
+    Other,
+}
+
+impl Kind {
+    pub const ALL: [Self; 7] = [
+        Self::Multivariant,
+        Self::MediaPlaylist,
+        Self::Segment,
+        Self::Key,
+        Self::Json,
+        Self::Preflight,
+        Self::Other,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Multivariant => "multivariant",
+            Self::MediaPlaylist => "media_playlist",
+            Self::Segment => "segment",
+            Self::Key => "key",
+            Self::Json => "json",
+            Self::Preflight => "preflight",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Classes of results, as the `result` label has them.
+const RESULTS: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+type Labels = Vec<(&'static str, String)>;
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Families {
+    requests: Family<Labels, Counter>,
+    denials: Family<Labels, Counter>,
+    unverified: Family<Labels, Counter>,
+    bytes: Family<Labels, Counter>,
+    playlists: Family<Labels, Counter>,
+    playlists_refused: Family<Labels, Counter>,
+    references_left: Family<Labels, Counter>,
+    sessions: Family<Labels, Counter>,
+    verifications: Family<Labels, Counter>,
+    origin_errors: Family<Labels, Counter>,
+    cache: Family<Labels, Counter>,
+}
+
+/// The counters of one property.
+#[derive(Debug)]
+pub struct PropertyMetrics {
+    requests: Vec<Counter>,
+    denials: Vec<Counter>,
+    unverified: Vec<Counter>,
+    pub body_bytes: Counter,
+    pub playlists_personalised: Counter,
+    pub playlists_refused: Counter,
+    pub references_foreign: Counter,
+    pub references_unparsable: Counter,
+    pub references_unknown_variable: Counter,
+    pub sessions_minted: Counter,
+    pub sessions_renewed: Counter,
+    pub verified_by_key: Counter,
+    pub verified_by_transition_key: Counter,
+    pub origin_unreachable: Counter,
+    pub origin_timeout: Counter,
+    pub origin_busy: Counter,
+    pub origin_invalid: Counter,
+    pub cache_hits: Counter,
+    pub cache_misses: Counter,
+    pub cache_collapsed: Counter,
+}
+
+/// A number that somebody else counts, read when the metrics are read.
+pub type Reading = Box<dyn Fn() -> u64 + Send + Sync>;
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("sluicegate");
+        let families = Families::default();
+        let own = &families;
+        registry.register("requests", "Requests answered, by what they were for and how they ended", own.requests.clone());
+        registry.register("denials", "Requests refused, by reason", own.denials.clone());
+        registry.register("unverified", "Requests let through by verify-only, by the reason against them", own.unverified.clone());
+        registry.register_with_unit("body", "Bytes of bodies sent to viewers", Unit::Bytes, own.bytes.clone());
+        registry.register("playlists_personalised", "Playlists answered with a session's token in them", own.playlists.clone());
+        registry.register("playlists_refused", "Playlists of the origin that were over a limit", own.playlists_refused.clone());
+        registry.register("references_left", "References in playlists that got no token, by cause", own.references_left.clone());
+        registry.register("sessions", "Session tokens made, by how", own.sessions.clone());
+        registry.register("verifications", "Tokens verified, by the key that did", own.verifications.clone());
+        registry.register("origin_errors", "Requests to the origin that failed, by cause", own.origin_errors.clone());
+        registry.register("cache", "Look-ups of kept playlists, by result", own.cache.clone());
+        Self { registry, families }
+    }
+
+    /// The counters of a property, made once when it is configured.
+    pub fn property(&self, name: &str) -> PropertyMetrics {
+        let of = |family: &Family<Labels, Counter>, labels: &[(&'static str, &str)]| {
+            let mut set: Labels = vec![("property", name.to_owned())];
+            set.extend(labels.iter().map(|&(label, value)| (label, value.to_owned())));
+            family.get_or_create_owned(&set)
+        };
+        let own = &self.families;
+        let by_reason = |family: &Family<Labels, Counter>| -> Vec<Counter> {
+            Reason::ALL.iter().map(|reason| of(family, &[("reason", reason.as_str())])).collect()
+        };
+        PropertyMetrics {
+            requests: Kind::ALL
+                .iter()
+                .flat_map(|kind| RESULTS.iter().map(|result| (kind.as_str(), *result)))
+                .map(|(kind, result)| of(&own.requests, &[("kind", kind), ("result", result)]))
+                .collect(),
+            denials: by_reason(&own.denials),
+            unverified: by_reason(&own.unverified),
+            body_bytes: of(&own.bytes, &[]),
+            playlists_personalised: of(&own.playlists, &[]),
+            playlists_refused: of(&own.playlists_refused, &[]),
+            references_foreign: of(&own.references_left, &[("cause", "foreign")]),
+            references_unparsable: of(&own.references_left, &[("cause", "unparsable")]),
+            references_unknown_variable: of(&own.references_left, &[("cause", "unknown_variable")]),
+            sessions_minted: of(&own.sessions, &[("how", "minted")]),
+            sessions_renewed: of(&own.sessions, &[("how", "renewed")]),
+            verified_by_key: of(&own.verifications, &[("key", "key")]),
+            verified_by_transition_key: of(&own.verifications, &[("key", "transition_key")]),
+            origin_unreachable: of(&own.origin_errors, &[("cause", "unreachable")]),
+            origin_timeout: of(&own.origin_errors, &[("cause", "timeout")]),
+            origin_busy: of(&own.origin_errors, &[("cause", "busy")]),
+            origin_invalid: of(&own.origin_errors, &[("cause", "invalid")]),
+            cache_hits: of(&own.cache, &[("result", "hit")]),
+            cache_misses: of(&own.cache, &[("result", "miss")]),
+            cache_collapsed: of(&own.cache, &[("result", "collapsed")]),
+        }
+    }
+
+    /// Exports a count that another part keeps.
+    pub fn export_count(&mut self, name: &str, help: &str, reading: Reading) {
+        self.registry.register_collector(Box::new(Foreign {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            reading,
+            is_gauge: false,
+        }));
+    }
+
+    /// Exports a level (something that falls, too) that another part keeps.
+    pub fn export_level(&mut self, name: &str, help: &str, reading: Reading) {
+        self.registry.register_collector(Box::new(Foreign {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            reading,
+            is_gauge: true,
+        }));
+    }
+
+    /// The text that Prometheus reads (OpenMetrics 1.0).
+    pub fn exposition(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PropertyMetrics {
+    pub fn count_request(&self, kind: Kind, status: u16) {
+        let result = usize::from(status / 100).clamp(1, RESULTS.len()) - 1;
+        self.requests[kind as usize * RESULTS.len() + result].inc();
+    }
+
+    pub fn count_denial(&self, reason: Reason) {
+        self.denials[reason as usize].inc();
+    }
+
+    pub fn count_unverified(&self, reason: Reason) {
+        self.unverified[reason as usize].inc();
+    }
+
+    /// Counts which of the property's keys verified a token, so that an old key can be retired.
+    pub fn count_verification(&self, key_name: &str) {
+        if key_name == "transition_key" {
+            self.verified_by_transition_key.inc();
+        } else {
+            self.verified_by_key.inc();
+        }
+    }
+}
+
+struct Foreign {
+    name: String,
+    help: String,
+    reading: Reading,
+    is_gauge: bool,
+}
+
+impl std::fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Foreign").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl prometheus_client::collector::Collector for Foreign {
+    fn encode(&self, mut encoder: prometheus_client::encoding::DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        use prometheus_client::encoding::EncodeMetric;
+        let value = (self.reading)();
+        if self.is_gauge {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let encoder = encoder.encode_descriptor(&self.name, &self.help, None, gauge.metric_type())?;
+            gauge.encode(encoder)
+        } else {
+            let counter = ConstCounter::new(value);
+            let encoder = encoder.encode_descriptor(&self.name, &self.help, None, counter.metric_type())?;
+            counter.encode(encoder)
+        }
+    }
+}
+
+/// Metrics shared by the parts of a process.
+pub type Shared = Arc<Metrics>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_and_kind_has_its_counter() {
+        let metrics = Metrics::new();
+        let property = metrics.property("p");
+        for reason in Reason::ALL {
+            property.count_denial(reason);
+        }
+        for kind in Kind::ALL {
+            property.count_request(kind, 200);
+        }
+        let text = metrics.exposition();
+        for reason in Reason::ALL {
+            assert!(text.contains(&format!("sluicegate_denials_total{{property=\"p\",reason=\"{reason}\"}} 1")), "{text}");
+        }
+        for kind in Kind::ALL {
+            let line = format!("sluicegate_requests_total{{property=\"p\",kind=\"{}\",result=\"2xx\"}} 1", kind.as_str());
+            assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_of_another_part_is_read_when_asked() {
+        let mut metrics = Metrics::new();
+        metrics.export_count("lines_dropped", "Lines that were not written", Box::new(|| 7));
+        assert!(metrics.exposition().contains("sluicegate_lines_dropped_total 7"));
+    }
+}
