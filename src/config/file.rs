@@ -45,6 +45,7 @@ pub struct Limits {
     pub header_read_timeout: Span,
     pub tls_handshake_timeout: Span,
     pub idle_timeout: Span,
+    pub idle_timeout_h2: Span,
     pub requests_per_connection: u64,
     pub streams_per_connection: u64,
     pub stalled_write_timeout: Span,
@@ -139,6 +140,8 @@ pub struct Origin {
     pub connect_timeout: Span,
     #[serde(default = "default::first_byte_timeout")]
     pub first_byte_timeout: Span,
+    #[serde(default = "default::blocking_timeout")]
+    pub blocking_timeout: Span,
     #[serde(default = "default::between_bytes_timeout")]
     pub between_bytes_timeout: Span,
     #[serde(default = "default::fetches_max")]
@@ -220,6 +223,7 @@ pub enum Action {
     #[default]
     Deny,
     VerifyOnly,
+    Open,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -337,7 +341,8 @@ impl Default for Limits {
             headers_max: 64,
             header_read_timeout: Span::seconds(10),
             tls_handshake_timeout: Span::seconds(5),
-            idle_timeout: Span::seconds(75),
+            idle_timeout: Span::seconds(15),
+            idle_timeout_h2: Span::seconds(60),
             requests_per_connection: 1_000,
             streams_per_connection: 10_000,
             stalled_write_timeout: Span::seconds(20),
@@ -459,6 +464,10 @@ mod default {
 
     pub(super) const fn first_byte_timeout() -> Span {
         Span::seconds(10)
+    }
+
+    pub(super) const fn blocking_timeout() -> Span {
+        Span::seconds(30)
     }
 
     pub(super) const fn between_bytes_timeout() -> Span {

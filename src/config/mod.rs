@@ -1,5 +1,103 @@
-//! Configuration in two stages.
+//! Configuration in two stages: [`file`] is what was typed, [`Config`] what the parts accept. After the second stage
+//! nothing is validated again.
 
+mod accept;
+pub mod fault;
 pub mod file;
+mod property;
 pub mod secret;
 pub mod units;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::domain::token::key::Secret;
+use crate::edge::error::Statuses;
+use crate::edge::host::HostTable;
+use crate::edge::property::Property;
+use crate::lab::Lab;
+use crate::server;
+use crate::telemetry::access_log;
+use crate::telemetry::metrics::Metrics;
+
+use fault::{Faults, Judge};
+
+/// A configuration that can be used as it is.
+#[derive(Debug)]
+pub struct Config {
+    pub server: server::settings::Settings,
+    /// Threads; 0 for one per CPU.
+    pub workers: usize,
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    pub client_address_header: http::HeaderName,
+    pub statuses: Statuses,
+    pub admin: Option<Admin>,
+    pub log: Log,
+    pub cache: Cache,
+    pub properties: HostTable<Arc<Property>>,
+    /// One line a property, for people: name, hosts, origin, carrier, fingerprints of keys.
+    pub summary: Vec<String>,
+    /// What works and should not stay so: a key in the configuration itself, say.
+    pub warnings: Vec<String>,
+}
+
+/// The operators' listener.
+#[derive(Debug)]
+pub struct Admin {
+    pub listen: std::net::SocketAddr,
+    pub token: Option<Secret>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A filter such as `info` or `sluicegate=debug,warn`.
+    pub level: String,
+    pub format: access_log::Format,
+    pub access: access_log::Target,
+    pub access_queue: usize,
+}
+
+/// What all properties share of the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Cache {
+    pub memory_bytes: u64,
+    pub playlist_bytes_max: u64,
+    pub waiters_max: usize,
+    pub wait: std::time::Duration,
+}
+
+/// Reads and judges the configuration at `path`.
+pub fn load(path: &Path, metrics: &Metrics, lab: &Arc<Lab>) -> Result<Config, Faults> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+            parse(&text, &name, &folder, metrics, lab)
+        }
+        Err(error) => {
+            let mut judge = Judge::new(&name, "");
+            judge.fault(
+                0..0,
+                format!("cannot read it: {error}"),
+                "name a file with --config, or copy the reference config.toml beside the program",
+            );
+            judge.finish(None)
+        }
+    }
+}
+
+/// Judges a configuration's text. `name` is what it is called in faults; relative files are taken from `folder`.
+pub fn parse(text: &str, name: &str, folder: &Path, metrics: &Metrics, lab: &Arc<Lab>) -> Result<Config, Faults> {
+    let mut judge = Judge::new(name, text);
+    let accepted = match toml::from_str::<file::File>(text) {
+        Ok(typed) => accept::accept(typed, folder, &mut judge, metrics, lab),
+        Err(error) => {
+            judge.syntax(&error);
+            None
+        }
+    };
+    judge.finish(accepted)
+}
+
+#[cfg(test)]
+mod tests;

@@ -86,12 +86,14 @@ impl Origin {
     }
 
     /// Asks the origin, and the next of several when a connection cannot be made. `headers` go out as they are, but
-    /// for `Host`.
+    /// for `Host`. `first_byte_timeout` is given where the answer may be held back on purpose (a blocking playlist
+    /// reload).
     pub async fn fetch(
         &self,
         method: &Method,
         path_and_query: &str,
         headers: HeaderMap,
+        first_byte_timeout: Option<Duration>,
     ) -> Result<Response<OriginBody>, OriginError> {
         let slot = tokio::time::timeout(self.settings.queue_timeout, self.slots.clone().acquire_owned())
             .await
@@ -106,7 +108,7 @@ impl Origin {
             let is_last = attempt + 1 == bases.len();
             let fields = if is_last { headers.take() } else { headers.clone() };
             let request = self.request(base, method, path_and_query, fields.unwrap_or_default())?;
-            match self.send(request).await {
+            match self.send(request, first_byte_timeout.unwrap_or(self.settings.first_byte_timeout)).await {
                 Ok(response) => {
                     let between_bytes = self.settings.between_bytes_timeout;
                     return Ok(response.map(|body| OriginBody::new(body, slot, between_bytes)));
@@ -146,8 +148,12 @@ impl Origin {
         Ok(request)
     }
 
-    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<hyper::body::Incoming>, OriginError> {
-        let wait = self.settings.first_byte_timeout + self.settings.connect_timeout;
+    async fn send(
+        &self,
+        request: Request<Empty<Bytes>>,
+        first_byte_timeout: Duration,
+    ) -> Result<Response<hyper::body::Incoming>, OriginError> {
+        let wait = first_byte_timeout + self.settings.connect_timeout;
         match tokio::time::timeout(wait, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(OriginError::Connect(chain(&error))),

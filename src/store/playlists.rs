@@ -1,1 +1,139 @@
-//! Playlists as the origin sent them.
+//! Playlists as the origin sent them, each with its compiled template, for as long as they are fresh.
+//!
+//! Nothing of a viewer is in here: the key has no token, and the text of a session goes in after the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use sha2::{Digest, Sha256};
+
+use crate::domain::manifest::template::Template;
+
+/// A playlist of the origin.
+#[derive(Debug)]
+pub struct Playlist {
+    /// The origin's header fields, end to end only, in memory of their own.
+    pub headers: HeaderMap,
+    /// The body, decoded, with its insertion points.
+    pub template: Template,
+    /// Whether the origin sent it encoded, so that it is worth encoding again.
+    pub was_encoded: bool,
+    /// Unix time at which it came.
+    pub fetched: Duration,
+    pub fresh_for: Duration,
+    digest: [u8; 32],
+}
+
+impl Playlist {
+    pub fn new(
+        headers: &HeaderMap,
+        template: Template,
+        was_encoded: bool,
+        fetched: Duration,
+        fresh_for: Duration,
+    ) -> Self {
+        let digest = Sha256::digest(template.source()).into();
+        Self { headers: detached(headers), template, was_encoded, fetched, fresh_for, digest }
+    }
+
+    pub fn is_fresh(&self, now: Duration) -> bool {
+        now < self.fetched.saturating_add(self.fresh_for)
+    }
+
+    /// Seconds for which it is still fresh.
+    pub fn ttl(&self, now: Duration) -> u64 {
+        self.fetched.saturating_add(self.fresh_for).saturating_sub(now).as_secs()
+    }
+
+    /// A strong validator (RFC 9110 §8.8.3) of this version as one viewer gets it: it changes with the origin's bytes,
+    /// with the session's text and with the coding, and tells nothing of any of them.
+    pub fn etag(&self, personal: &str, coding: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.digest);
+        hash.update(coding.as_bytes());
+        hash.update([0]);
+        hash.update(personal.as_bytes());
+        let digest: [u8; 32] = hash.finalize().into();
+        let mut number = [0; 16];
+        number.copy_from_slice(&digest[..16]);
+        format!("\"{:032x}\"", u128::from_be_bytes(number))
+    }
+
+    fn weight(&self) -> u64 {
+        (self.template.source().len() + self.template.weight_bytes() + self.headers.len() * 64 + 512) as u64
+    }
+}
+
+/// Copies of all values: hyper's values are slices of a connection's read buffer and would keep it alive.
+pub fn detached(headers: &HeaderMap) -> HeaderMap {
+    let mut copy = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
+            copy.append(name.clone(), value);
+        }
+    }
+    copy
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<String, Arc<Playlist>> for ByBytes {
+    fn weight(&self, key: &String, playlist: &Arc<Playlist>) -> u64 {
+        playlist.weight() + key.len() as u64
+    }
+}
+
+/// The playlists in memory, bounded by bytes.
+#[derive(Debug)]
+pub struct Playlists {
+    kept: Cache<String, Arc<Playlist>, ByBytes>,
+}
+
+impl Playlists {
+    /// Room for `bytes_max`; a single playlist may have up to `playlist_bytes_max`.
+    pub fn new(bytes_max: u64, playlist_bytes_max: u64) -> Self {
+        // The budget is split evenly over the shards, and what is heavier than a shard is not kept.
+        let shards = (bytes_max / playlist_bytes_max.saturating_mul(4).max(1)).clamp(1, 16);
+        let items = usize::try_from(bytes_max / (16 << 10)).unwrap_or(usize::MAX).clamp(64, 100_000);
+        let options = OptionsBuilder::new()
+            .weight_capacity(bytes_max)
+            .estimated_items_capacity(items)
+            .shards(usize::try_from(shards).unwrap_or(1))
+            .build()
+            .expect("capacity and items are given");
+        Self {
+            kept: Cache::with_options(
+                options,
+                ByBytes,
+                DefaultHashBuilder::default(),
+                quick_cache::sync::DefaultLifecycle::default(),
+            ),
+        }
+    }
+
+    /// The playlist under `key`, when it is fresh at `now`.
+    pub fn fresh(&self, key: &str, now: Duration) -> Option<Arc<Playlist>> {
+        self.kept.get(key).filter(|playlist| playlist.is_fresh(now))
+    }
+
+    /// Whether anything was ever kept under `key`, and not yet given up: it is a playlist then, whatever its name.
+    pub fn knows(&self, key: &str) -> bool {
+        self.kept.get(key).is_some()
+    }
+
+    pub fn keep(&self, key: String, playlist: Arc<Playlist>) {
+        self.kept.insert(key, playlist);
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.kept.weight()
+    }
+
+    pub fn count(&self) -> usize {
+        self.kept.len()
+    }
+}

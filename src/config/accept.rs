@@ -1,0 +1,238 @@
+//! From what was typed to what the parts accept: everything but the properties.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, StatusCode};
+use toml::Spanned;
+
+use crate::domain::token::key::Secret;
+use crate::edge::error::Statuses;
+use crate::edge::host::HostTable;
+use crate::lab::Lab;
+use crate::server::settings::{H2Limits, Limits, Settings};
+use crate::server::tls::Certificates;
+use crate::telemetry::access_log;
+use crate::telemetry::metrics::Metrics;
+
+use super::fault::Judge;
+use super::{Admin, Cache, Config, Log, file, property};
+
+/// Judges the whole file; faults go to `judge`, and `None` comes back when a part could not be made.
+pub fn accept(
+    typed: file::File,
+    folder: &Path,
+    judge: &mut Judge,
+    metrics: &Metrics,
+    lab: &Arc<Lab>,
+) -> Option<Config> {
+    let mut warnings = Vec::new();
+    let statuses = Statuses {
+        unknown_host: status(&typed.server.unknown_host_status, &[404, 421], "unknown_host_status", judge),
+        expired: StatusCode::FORBIDDEN,
+    };
+    let certificates = certificates(&typed.tls, folder, judge);
+    if !typed.server.https.is_empty() && typed.tls.certificate.is_empty() {
+        judge.fault(
+            0..0,
+            "[server] https is given and there is no certificate",
+            "add [[tls.certificate]] with cert and key, made for development by: sluicegate cert",
+        );
+    }
+    let header = HeaderName::from_bytes(typed.server.client_address_header.as_bytes()).ok();
+    if header.is_none() {
+        let message = format!("client_address_header = \"{}\" is no header name", typed.server.client_address_header);
+        judge.fault(0..0, message, "write for example \"x-forwarded-for\"");
+    }
+    let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
+    let admin = typed.admin.as_ref().map(|admin| Admin {
+        listen: admin.listen,
+        token: admin.token.as_ref().and_then(|source| operators_token(source, folder, admin, judge, &mut warnings)),
+    });
+    let log = log(&typed.log, judge);
+    if typed.property.is_empty() {
+        judge.fault(0..0, "there is no property: nothing would be served", "add a [[property]] with name, hosts and origin");
+    }
+    let mut properties = HostTable::default();
+    let mut summary = Vec::new();
+    let mut hosts = HashMap::new();
+    let mut names = HashMap::new();
+    for typed in typed.property {
+        let accepted = property::accept(typed, folder, judge, metrics, lab, statuses, &mut warnings);
+        let Some(accepted) = accepted else { continue };
+        if names.insert(accepted.property.name.clone(), ()).is_some() {
+            let message = format!("two properties have the name \"{}\"", accepted.property.name);
+            judge.fault(accepted.name_place.clone(), message, "give each a name of its own: keys are derived from it");
+        }
+        let property = Arc::new(accepted.property);
+        for (pattern, place) in accepted.hosts {
+            if let Some(first) = hosts.insert(pattern.to_string(), property.name.clone()) {
+                let message = format!("the host \"{pattern}\" stands in two properties, \"{first}\" and \"{}\"", property.name);
+                judge.fault(place, message, "leave it in one of them: one host, one property");
+                continue;
+            }
+            properties.insert(&pattern, property.clone());
+        }
+        summary.push(accepted.summary);
+    }
+    Some(Config {
+        server: Settings {
+            http: typed.server.http,
+            https: typed.server.https,
+            h2c: typed.server.h2c,
+            certificates,
+            limits: limits(&typed.server.limits),
+            drain_timeout: typed.server.drain_timeout.0,
+        },
+        workers: typed.server.workers,
+        trusted_proxies,
+        client_address_header: header?,
+        statuses,
+        admin,
+        log,
+        cache: Cache {
+            memory_bytes: typed.cache.memory.0,
+            playlist_bytes_max: typed.cache.object_max.0.min(typed.cache.memory.0),
+            waiters_max: typed.cache.waiters_max,
+            wait: typed.cache.wait_timeout.0,
+        },
+        properties,
+        summary,
+        warnings,
+    })
+}
+
+fn operators_token(
+    source: &Spanned<super::secret::Source>,
+    folder: &Path,
+    admin: &file::Admin,
+    judge: &mut Judge,
+    warnings: &mut Vec<String>,
+) -> Option<Secret> {
+    match source.get_ref().read(folder) {
+        Ok(read) => {
+            if read.inline {
+                warnings.push("the admin token stands in the configuration; keep it in the environment or a file".to_owned());
+            }
+            Secret::from_text(&read.text).ok()
+        }
+        // On loopback, health and metrics are served without a token; what needs one says so when it is asked.
+        Err(super::secret::SecretError::Unset(name)) if admin.listen.ip().is_loopback() => {
+            warnings.push(format!("{name} is not set: the admin listener answers only what needs no token"));
+            None
+        }
+        Err(error) => {
+            judge.fault(source.span(), format!("[admin] token: {error}"), "set it, or listen on loopback");
+            None
+        }
+    }
+}
+
+fn certificates(typed: &file::Tls, folder: &Path, judge: &mut Judge) -> Option<Arc<Certificates>> {
+    let mut loaded = Vec::new();
+    for pair in &typed.certificate {
+        let (cert, key) = (folder.join(pair.cert.get_ref()), folder.join(pair.key.get_ref()));
+        match crate::server::tls::load_certificate(&cert, &key) {
+            Ok(certificate) => loaded.push(certificate),
+            Err(error) => judge.fault(
+                pair.cert.span(),
+                format!("[[tls.certificate]]: {error}"),
+                "for development, make one with: sluicegate cert",
+            ),
+        }
+    }
+    if loaded.is_empty() || judge.has_faults() {
+        return None;
+    }
+    match Certificates::new(loaded) {
+        Ok(certificates) => Some(Arc::new(certificates)),
+        Err(error) => {
+            judge.fault(0..0, format!("[[tls.certificate]]: {error}"), "");
+            None
+        }
+    }
+}
+
+fn networks(typed: &[Spanned<String>], judge: &mut Judge) -> Vec<ipnet::IpNet> {
+    let mut networks = Vec::new();
+    for text in typed {
+        let parsed = text.get_ref().parse::<ipnet::IpNet>();
+        let single = text.get_ref().parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
+        match parsed.ok().or(single.ok()) {
+            Some(network) => networks.push(network),
+            None => judge.fault(
+                text.span(),
+                format!("\"{}\" is neither an address nor a network", text.get_ref()),
+                "write for example \"10.0.0.0/8\" or \"::1\"",
+            ),
+        }
+    }
+    networks
+}
+
+/// A status that is one of `allowed`; the first of them after a fault.
+pub(super) fn status(typed: &Spanned<u16>, allowed: &[u16], key: &str, judge: &mut Judge) -> StatusCode {
+    let number = *typed.get_ref();
+    if !allowed.contains(&number) {
+        let allowed: Vec<String> = allowed.iter().map(u16::to_string).collect();
+        judge.fault(typed.span(), format!("{key} = {number} cannot be chosen"), format!("use {}", allowed.join(" or ")));
+    }
+    StatusCode::from_u16(number).unwrap_or(StatusCode::FORBIDDEN)
+}
+
+fn log(typed: &file::Log, judge: &mut Judge) -> Log {
+    if let Err(error) = typed.level.get_ref().parse::<tracing_subscriber::EnvFilter>() {
+        let message = format!("[log] level = \"{}\" is no filter: {error}", typed.level.get_ref());
+        judge.fault(typed.level.span(), message, "write error, warn, info, debug or trace");
+    }
+    Log {
+        level: typed.level.get_ref().clone(),
+        format: match typed.format {
+            file::Format::Text => access_log::Format::Text,
+            file::Format::Json => access_log::Format::Json,
+        },
+        access: match typed.access.as_str() {
+            "off" => access_log::Target::Off,
+            "stdout" => access_log::Target::Stdout,
+            path => access_log::Target::File(path.into()),
+        },
+        access_queue: typed.access_queue,
+    }
+}
+
+fn limits(typed: &file::Limits) -> Limits {
+    let clamp = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Limits {
+        target_bytes_max: typed.uri.bytes(),
+        header_section_bytes_max: typed.header_section.bytes(),
+        header_line_bytes_max: typed.header_line.bytes(),
+        headers_max: typed.headers_max,
+        header_read_timeout: typed.header_read_timeout.0,
+        tls_handshake_timeout: typed.tls_handshake_timeout.0,
+        idle_timeout_h1: typed.idle_timeout.0,
+        idle_timeout_h2: typed.idle_timeout_h2.0,
+        requests_max_h1: clamp(typed.requests_per_connection),
+        requests_max_h2: clamp(typed.streams_per_connection),
+        stalled_write_timeout: typed.stalled_write_timeout.0,
+        least_rate: typed.least_rate.0,
+        least_rate_window: typed.least_rate_window.0,
+        h2: H2Limits {
+            streams_max: typed.h2_concurrent_streams,
+            header_list_bytes_max: clamp(typed.h2_header_list.0),
+            stream_window_bytes: clamp(typed.h2_stream_window.0),
+            connection_window_bytes: clamp(typed.h2_connection_window.0),
+            pending_resets_max: typed.h2_pending_resets,
+            local_resets_max: typed.h2_local_resets,
+            send_buffer_bytes_max: typed.h2_send_buffer.bytes(),
+        },
+        connections_max: (typed.connections_max > 0).then_some(typed.connections_max),
+        connections_per_address_max: typed.connections_per_address,
+    }
+}
+
+/// A duration that a part takes in whole seconds.
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs()
+}

@@ -1,0 +1,476 @@
+//! From a property as typed to one that can serve.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Uri};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+
+use crate::domain::headers::cors::Cors;
+use crate::domain::headers::forwarding::Style;
+use crate::domain::manifest::base::Hosts;
+use crate::domain::manifest::{self, encoding};
+use crate::domain::policy::Rules;
+use crate::domain::policy::access::{self, Access, Checked};
+use crate::domain::policy::salt::Salt;
+use crate::domain::session::carrier::{CookieSettings, SameSite};
+use crate::domain::session::{self, Sessions};
+use crate::domain::token::address::AddressMatch;
+use crate::domain::token::edgeauth::verify::Verifier;
+use crate::domain::token::edgeauth::{self, Delimiters};
+use crate::domain::token::key::Secret;
+use crate::edge::error::Statuses;
+use crate::edge::host::HostPattern;
+use crate::edge::property::{Carrier, Lifetimes, Property, QueryRule, Source};
+use crate::lab::Lab;
+use crate::origin::{self, Base, Origin};
+use crate::telemetry::metrics::Metrics;
+
+use super::accept::{status, whole_seconds};
+use super::fault::Judge;
+use super::units::{self, AutoSpan};
+use super::{file, secret};
+
+/// A property with what the whole file has to know of it.
+pub struct Accepted {
+    pub property: Property,
+    pub hosts: Vec<(HostPattern, Range<usize>)>,
+    pub name_place: Range<usize>,
+    pub summary: String,
+}
+
+pub fn accept(
+    typed: Spanned<file::Property>,
+    folder: &Path,
+    judge: &mut Judge,
+    metrics: &Metrics,
+    lab: &Arc<Lab>,
+    statuses: Statuses,
+    warnings: &mut Vec<String>,
+) -> Option<Accepted> {
+    let place = typed.span();
+    let typed = typed.into_inner();
+    let name = typed.name.get_ref().clone();
+    if name.is_empty() {
+        judge.fault(typed.name.span(), "a property has no name", "give it one: session keys are derived from it");
+    }
+    let hosts = hosts(&typed, &place, judge);
+    let token_hosts = token_hosts(&typed, &hosts, judge);
+    let source = source(&typed.origin, folder, judge, lab);
+    let Some(access) = &typed.access else {
+        judge.fault(
+            place,
+            format!("the property \"{name}\" has no [property.access]"),
+            "add it with a key; to serve without any token say so: action = \"open\"",
+        );
+        return None;
+    };
+    let keys = keys(&name, access, folder, judge, warnings);
+    let salt = read_secret(access.get_ref().salt.as_ref(), "salt", folder, judge, |text, _| Secret::from_text(text).ok());
+    let expired = status(&access.get_ref().expired_status, &[403, 410], "expired_status", judge);
+    let rules = rules(&name, &typed, access, &keys, salt, judge);
+    let cors = cors(&typed, access.get_ref(), judge);
+    let fingerprints = keys.iter().map(|(name, key)| format!("{name} {}", fingerprint(key))).collect::<Vec<_>>();
+    let summary = format!(
+        "{name}: {} -> {}; {}; sessions by {:?}",
+        hosts.iter().map(|(pattern, _)| pattern.to_string()).collect::<Vec<_>>().join(", "),
+        typed.origin.urls.get_ref().iter().map(|url| url.get_ref().as_str()).collect::<Vec<_>>().join(", "),
+        if fingerprints.is_empty() { "open".to_owned() } else { fingerprints.join(", ") },
+        typed.session.carrier,
+    );
+    let property = Property {
+        metrics: Arc::new(metrics.property(&name)),
+        name: name.into(),
+        rules: rules?,
+        carrier: carrier(typed.session.carrier),
+        cookie: cookie(&typed.session.cookie, judge),
+        renew: typed.session.renew,
+        cors,
+        source: source?,
+        forwarded: match typed.origin.forwarded {
+            file::Forwarded::XForwarded => Style::XForwarded,
+            file::Forwarded::Forwarded => Style::Forwarded,
+            file::Forwarded::Off => Style::Off,
+        },
+        cookies_forwarded: typed.origin.cookies.clone(),
+        query: match &typed.cache.query {
+            units::QueryRule::Keep => QueryRule::Keep,
+            units::QueryRule::Drop => QueryRule::Drop,
+            units::QueryRule::Only(names) => QueryRule::Only(names.clone()),
+        },
+        lifetimes: Lifetimes {
+            live_playlist: match typed.cache.live_playlist_ttl {
+                AutoSpan::Auto => None,
+                AutoSpan::Fixed(ttl) => Some(ttl),
+            },
+            playlist: typed.cache.playlist_ttl.0,
+        },
+        hosts: token_hosts?,
+        manifest: manifest::Options {
+            unknown_tags: typed.manifest.unknown_tags,
+            line_bytes_max: typed.manifest.line_max.bytes(),
+            source_bytes_max: typed.manifest.decoded_max.bytes(),
+        },
+        encoding: encoding::Limits {
+            coded_bytes_max: typed.manifest.compressed_max.bytes(),
+            decoded_bytes_max: typed.manifest.decoded_max.bytes(),
+            ratio_max: typed.manifest.ratio_max,
+            ..encoding::Limits::default()
+        },
+        compress_min: typed.manifest.compress_min.bytes(),
+        blocking_timeout: typed.origin.blocking_timeout.0,
+        statuses: Statuses { expired, ..statuses },
+        debug_reasons: typed.debug_reasons,
+    };
+    Some(Accepted { property, hosts, name_place: typed.name.span(), summary })
+}
+
+fn hosts(typed: &file::Property, place: &Range<usize>, judge: &mut Judge) -> Vec<(HostPattern, Range<usize>)> {
+    if typed.hosts.is_empty() {
+        judge.fault(place.clone(), format!("the property \"{}\" has no hosts", typed.name.get_ref()), "add hosts = [\"www.example.com\"]");
+    }
+    let mut hosts = Vec::new();
+    for host in &typed.hosts {
+        match host.get_ref().parse::<HostPattern>() {
+            Ok(pattern) => hosts.push((pattern, host.span())),
+            Err(error) => judge.fault(host.span(), error.to_string(), ""),
+        }
+    }
+    hosts
+}
+
+fn token_hosts(typed: &file::Property, hosts: &[(HostPattern, Range<usize>)], judge: &mut Judge) -> Option<Hosts> {
+    let own: Vec<String> = hosts.iter().filter_map(|(pattern, _)| pattern.name()).collect();
+    for host in &typed.token_hosts {
+        if let Err(error) = Hosts::new::<&str, _>(&[], &[host.get_ref()]) {
+            judge.fault(host.span(), format!("token_hosts: {error}"), "write for example \"cdn.example.com\" or \"cdn.example.com:8443\"");
+        }
+    }
+    let token_hosts: Vec<&str> = typed.token_hosts.iter().map(|host| host.get_ref().as_str()).collect();
+    Hosts::new(&own, &token_hosts).ok()
+}
+
+fn source(typed: &file::Origin, folder: &Path, judge: &mut Judge, lab: &Arc<Lab>) -> Option<Source> {
+    let urls = typed.urls.get_ref();
+    if urls.iter().any(|url| url.get_ref() == "lab:") {
+        if urls.len() > 1 {
+            judge.fault(typed.urls.span(), "\"lab:\" stands beside other origins", "leave it alone in urls, or take it out");
+        }
+        return Some(Source::Lab(lab.clone()));
+    }
+    if urls.is_empty() {
+        judge.fault(typed.urls.span(), "[property.origin] urls is empty", "write for example urls = [\"http://127.0.0.1:9000\"]");
+    }
+    let mut bases = Vec::new();
+    for url in urls {
+        match base(url.get_ref()) {
+            Ok(base) => bases.push(base),
+            Err(fault) => {
+                let message = format!("the origin \"{}\" {fault}", url.get_ref());
+                judge.fault(url.span(), message, "write for example \"http://127.0.0.1:9000\" or \"https://origin.example/live\"");
+            }
+        }
+    }
+    let host = match HeaderValue::from_str(&typed.host) {
+        Ok(host) => (!typed.host.is_empty()).then_some(host),
+        Err(_) => {
+            judge.fault(0..0, format!("[property.origin] host = \"{}\" is no host", typed.host), "write a name, with a port where it needs one");
+            None
+        }
+    };
+    let authorities = typed.ca.as_ref().and_then(|path| authorities(path, folder, judge));
+    if bases.is_empty() || judge.has_faults() {
+        return None;
+    }
+    let opened = Origin::new(origin::Settings {
+        bases,
+        host,
+        authorities,
+        connect_timeout: typed.connect_timeout.0,
+        first_byte_timeout: typed.first_byte_timeout.0,
+        between_bytes_timeout: typed.between_bytes_timeout.0,
+        fetches_max: typed.fetches_max.max(1),
+        queue_timeout: typed.queue_timeout.0,
+    });
+    match opened {
+        Ok(origin) => Some(Source::Origin(origin)),
+        Err(error) => {
+            judge.fault(typed.urls.span(), format!("the origin cannot be used: {error}"), "");
+            None
+        }
+    }
+}
+
+fn base(url: &str) -> Result<Base, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "is no URL")?;
+    let scheme = uri.scheme().ok_or("has no scheme")?.clone();
+    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+        return Err("is neither http nor https");
+    }
+    if uri.query().is_some() {
+        return Err("has a query");
+    }
+    let authority = uri.authority().ok_or("has no host")?.clone();
+    if authority.as_str().contains('@') {
+        return Err("has a user name in it");
+    }
+    Ok(Base { scheme, authority, prefix: uri.path().trim_end_matches('/').to_owned() })
+}
+
+fn authorities(path: &Spanned<std::path::PathBuf>, folder: &Path, judge: &mut Judge) -> Option<Vec<CertificateDer<'static>>> {
+    let file = folder.join(path.get_ref());
+    let read = CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if !certificates.is_empty() => return Some(certificates),
+        Ok(_) => judge.fault(path.span(), format!("{} holds no certificate", file.display()), "give a PEM file of authorities"),
+        Err(error) => judge.fault(path.span(), format!("cannot read {}: {error}", file.display()), "give a PEM file of authorities"),
+    }
+    None
+}
+
+/// The property's keys by name, the primary first.
+fn keys(
+    property: &str,
+    access: &Spanned<file::Access>,
+    folder: &Path,
+    judge: &mut Judge,
+    warnings: &mut Vec<String>,
+) -> Vec<(&'static str, Secret)> {
+    let typed = access.get_ref();
+    if typed.action == file::Action::Open {
+        return Vec::new();
+    }
+    if typed.key.is_none() {
+        judge.fault(
+            access.span(),
+            format!("the property \"{property}\" has no key"),
+            "add key = { env = \"SLUICEGATE_KEY\" }; make one with: openssl rand -hex 16",
+        );
+    }
+    let mut keys = Vec::new();
+    for (name, source) in [("key", typed.key.as_ref()), ("transition_key", typed.transition_key.as_ref())] {
+        let key = read_secret(source, name, folder, judge, |text, inline| {
+            if inline {
+                warnings.push(format!("the {name} of the property \"{property}\" stands in the configuration; keep it in the environment or a file"));
+            }
+            Secret::from_hex(text).map_err(|error| error.to_string())
+        });
+        match key {
+            Some(Ok(key)) => keys.push((name, key)),
+            Some(Err(error)) => {
+                let place = source.map(Spanned::span).unwrap_or_default();
+                judge.fault(place, format!("[property.access] {name}: {error}"), "a key is an even number of hex digits; make one with: openssl rand -hex 16");
+            }
+            None => {}
+        }
+    }
+    keys
+}
+
+fn read_secret<T>(
+    source: Option<&Spanned<secret::Source>>,
+    name: &str,
+    folder: &Path,
+    judge: &mut Judge,
+    accept: impl FnOnce(&str, bool) -> T,
+) -> Option<T> {
+    let source = source?;
+    match source.get_ref().read(folder) {
+        Ok(read) => Some(accept(&read.text, read.inline)),
+        Err(error) => {
+            judge.fault(source.span(), format!("[property.access] {name}: {error}"), "");
+            None
+        }
+    }
+}
+
+/// Eight digits by which a key is told from another without being shown.
+fn fingerprint(key: &Secret) -> String {
+    let digest = Sha256::digest([b"sluicegate fingerprint ".as_slice(), key.expose()].concat());
+    digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn rules(
+    name: &str,
+    typed: &file::Property,
+    access: &Spanned<file::Access>,
+    keys: &[(&'static str, Secret)],
+    salt: Option<Option<Secret>>,
+    judge: &mut Judge,
+) -> Option<Rules> {
+    let session = &typed.session;
+    let session_name = token_name(&session.name, "[property.session] name", judge);
+    let access_name = token_name(&access.get_ref().name, "[property.access] name", judge);
+    if session_name == access_name {
+        judge.fault(session.name.span(), "the session token has the access token's name", "give them two names, such as hdnts and hdntl");
+    }
+    let salt_of_access = salt.flatten();
+    let salt_of_session = match &salt_of_access {
+        Some(fixed) => Salt::Fixed(fixed.clone()),
+        None if session.salt_headers.is_empty() => Salt::None,
+        None => Salt::Headers(session.salt_headers.iter().filter_map(|name| header_name(name, judge)).collect()),
+    };
+    let match_bits = address_match(access.get_ref(), judge);
+    let is_open = access.get_ref().action == file::Action::Open;
+    let checked = access_rules(access.get_ref(), access_name, keys, salt_of_access, match_bits, judge);
+    // An open property mints nothing; its sessions have a key of no use to anybody.
+    let unused = Secret::from_bytes(crate::entropy::bytes::<32>().to_vec()).ok()?;
+    let session_keys: Vec<(&'static str, &Secret)> =
+        if is_open { vec![("key", &unused)] } else { keys.iter().map(|(name, key)| (*name, key)).collect() };
+    if session_keys.is_empty() {
+        return None;
+    }
+    let has = |part| session.carry.contains(&part);
+    let settings = session::Settings {
+        name: session_name.clone(),
+        carry: session::Carry {
+            id: has(file::Carry::Id),
+            data: has(file::Carry::Data),
+            ip: has(file::Carry::Ip),
+            acl: has(file::Carry::Acl),
+        },
+        ttl_max: session.ttl_max.0,
+        pause_allowance: session.pause_allowance.0,
+        renew: session.renew,
+        age_max: session.age_max.0,
+        address_match: match_bits,
+    };
+    Some(Rules {
+        access: if is_open { Access::Open } else { Access::Checked(checked?) },
+        sessions: Sessions::new(name, &session_keys, settings),
+        session_name,
+        salt: salt_of_session,
+        playlists: session.playlists.clone(),
+    })
+}
+
+fn access_rules(
+    typed: &file::Access,
+    name: String,
+    keys: &[(&'static str, Secret)],
+    salt: Option<Secret>,
+    address_match: AddressMatch,
+    judge: &mut Judge,
+) -> Option<Checked> {
+    let algorithm = typed.algorithm.get_ref().parse();
+    if algorithm.is_err() {
+        judge.fault(typed.algorithm.span(), format!("algorithm = \"{}\" is not known", typed.algorithm.get_ref()), "use sha256, sha1 or md5");
+    }
+    if typed.locations.is_empty() {
+        judge.fault(0..0, "[property.access] locations is empty: no token could ever be shown", "list query, cookie or header");
+    }
+    if keys.is_empty() {
+        return None;
+    }
+    let settings = edgeauth::Settings {
+        keys: keys.to_vec(),
+        salts: salt.into_iter().collect(),
+        algorithm: algorithm.ok()?,
+        escape_inputs: typed.escape_inputs,
+        ignore_query: typed.ignore_query,
+        expiry_skew: typed.clock_skew.0,
+        start_skew: typed.start_skew.0,
+        expiry_ahead_max: typed.expiry_ahead_max.map(|span| span.0),
+        address_match,
+        delimiters: Delimiters::default(),
+        limits: edgeauth::Limits {
+            token_bytes_max: typed.limits.token.bytes(),
+            fields_max: typed.limits.fields,
+            acl_patterns_max: typed.limits.acl_alternatives,
+            acl_bytes_max: typed.limits.acl.bytes(),
+            session_id_bytes_max: typed.session_id_max,
+        },
+    };
+    let locations = typed.locations.iter().map(|location| match location {
+        file::Location::Query => access::Location::Query,
+        file::Location::Cookie => access::Location::Cookie,
+        file::Location::Header => access::Location::Header,
+    });
+    let action = match typed.action {
+        file::Action::VerifyOnly => access::Action::VerifyOnly,
+        file::Action::Deny | file::Action::Open => access::Action::Deny,
+    };
+    Some(Checked { verifier: Verifier::new(settings), name, locations: locations.collect(), action })
+}
+
+fn address_match(typed: &file::Access, judge: &mut Judge) -> AddressMatch {
+    for (prefix, most, key) in [(&typed.ipv4_prefix, 32, "ipv4_prefix"), (&typed.ipv6_prefix, 128, "ipv6_prefix")] {
+        let bits = *prefix.get_ref();
+        if bits == 0 || bits > most {
+            judge.fault(prefix.span(), format!("{key} = {bits} is no prefix length"), format!("write a number from 1 to {most}; {most} compares the whole address"));
+        }
+    }
+    AddressMatch { v4_bits: *typed.ipv4_prefix.get_ref(), v6_bits: *typed.ipv6_prefix.get_ref() }
+}
+
+/// A token's name: a parameter, a cookie, a header and a path component at once.
+fn token_name(typed: &Spanned<String>, key: &str, judge: &mut Judge) -> String {
+    let name = typed.get_ref();
+    let is_name = !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if !is_name {
+        judge.fault(typed.span(), format!("{key} = \"{name}\" is no name"), "use 1 to 64 letters, digits, - and _, such as hdnts");
+    }
+    name.clone()
+}
+
+fn header_name(typed: &Spanned<String>, judge: &mut Judge) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(typed.get_ref().as_bytes()).ok();
+    if name.is_none() {
+        judge.fault(typed.span(), format!("\"{}\" is no header name", typed.get_ref()), "write for example \"User-Agent\"");
+    }
+    name
+}
+
+fn cors(typed: &file::Property, access: &file::Access, judge: &mut Judge) -> Cors {
+    let mut origins = Vec::new();
+    for origin in &typed.cors.origins {
+        let text = origin.get_ref();
+        let is_origin = text == "*"
+            || url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text);
+        if !is_origin {
+            judge.fault(origin.span(), format!("\"{text}\" is no web origin"), "write scheme, host and port, without a path: \"https://player.example\"");
+        }
+        origins.push(text.clone());
+    }
+    let names = [access.name.get_ref().as_str(), typed.session.name.get_ref().as_str()];
+    Cors::new(&origins, typed.cors.credentials, whole_seconds(typed.cors.max_age.0), names)
+}
+
+fn cookie(typed: &file::Cookie, judge: &mut Judge) -> CookieSettings {
+    let domain = typed.domain.get_ref();
+    if !domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) {
+        judge.fault(typed.domain.span(), format!("[property.session.cookie] domain = \"{domain}\" is no domain"), "write for example \"example.com\", or \"\" for this host only");
+    }
+    if typed.same_site == file::SameSite::None && !typed.secure {
+        judge.fault(typed.domain.span(), "[property.session.cookie] same_site = \"none\" needs secure = true: browsers drop the cookie otherwise", "set secure = true, or same_site = \"lax\"");
+    }
+    CookieSettings {
+        domain: domain.clone(),
+        same_site: match typed.same_site {
+            file::SameSite::None => SameSite::None,
+            file::SameSite::Lax => SameSite::Lax,
+            file::SameSite::Strict => SameSite::Strict,
+        },
+        secure: typed.secure,
+        http_only: typed.http_only,
+        partitioned: typed.partitioned,
+        ..CookieSettings::default()
+    }
+}
+
+fn carrier(typed: file::Carrier) -> Carrier {
+    match typed {
+        file::Carrier::Path => Carrier::Path,
+        file::Carrier::Query => Carrier::Query,
+        file::Carrier::Cookie => Carrier::Cookie,
+        file::Carrier::Header => Carrier::Header,
+        file::Carrier::Auto => Carrier::Auto,
+    }
+}

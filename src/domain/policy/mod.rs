@@ -1,0 +1,160 @@
+//! Who may have what: `admit` answers with an [`Admission`] or with the reason of the refusal.
+//!
+//! Which token counts (in this order):
+//!
+//! 1. a session token, from the path, then the query, then a cookie, then a header: the first that verifies is enough;
+//! 2. if there is none, or it has expired, an access token from the configured locations, in their order.
+//!
+//! A session token in the path or query that is there and wrong (not merely expired) refuses the request even beside
+//! a good access token: a URL of ours that was changed is an attack or a fault that should be seen. A cookie or a
+//! header may be left over from another day or another key, and is passed over then. Two different values of one
+//! token in one place are refused wherever they stand.
+
+pub mod access;
+pub mod salt;
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::COOKIE;
+
+use crate::domain::session::carrier::{self, sole};
+use crate::domain::session::{Admitted, At, Sessions};
+use crate::domain::token::acl;
+use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::reason::Reason;
+use crate::domain::uri::query;
+
+use access::Access;
+use salt::Salt;
+
+/// The rules of one property.
+#[derive(Debug)]
+pub struct Rules {
+    pub access: Access,
+    pub sessions: Sessions,
+    /// The name of the session token: path component, query parameter, cookie, header ("hdntl").
+    pub session_name: String,
+    pub salt: Salt,
+    /// Names of the multivariant playlists that may be entered with an access token; all, when empty.
+    pub playlists: Vec<String>,
+}
+
+/// What of a request bears on admission. Paths are without the token component.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub path: &'a str,
+    pub raw_path: &'a str,
+    /// The whole query, as it came.
+    pub query: &'a str,
+    /// The query without the token parameters.
+    pub plain_query: &'a str,
+    pub headers: &'a HeaderMap,
+    /// The value of the path's token component, as it came.
+    pub path_token: Option<&'a str>,
+    pub client: IpAddr,
+}
+
+/// Where a session token stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Path,
+    Query,
+    Cookie,
+    Header,
+}
+
+/// By what right a request passes.
+#[derive(Debug)]
+pub enum Admission<'a> {
+    /// The property asks for no token.
+    Open,
+    /// A session token verified; `presented` is its text as it came, which travels on in the place where it stood.
+    Session { admitted: Admitted, place: Place, presented: &'a str },
+    /// An access token verified; a session may be minted from it.
+    Access { grant: Grant },
+    /// Verify-only: the request passes in spite of this reason.
+    Unverified(Reason),
+}
+
+/// Judges a request. A `Grant` is made of a token that verified or not at all.
+pub fn admit<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admission<'a>, Reason> {
+    if matches!(rules.access, Access::Open) {
+        return Ok(Admission::Open);
+    }
+    match judge(rules, request, now) {
+        Err(reason) if rules.access.is_verify_only() => Ok(Admission::Unverified(reason)),
+        judged => judged,
+    }
+}
+
+fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admission<'a>, Reason> {
+    let against_session = match session(rules, request, now)? {
+        Found::Verified(admission) => return Ok(admission),
+        Found::Failed(reason) => Some(reason),
+        Found::None => None,
+    };
+    match rules.access.verify(request, now) {
+        Ok(grant) if rules.may_enter(request.path) => Ok(Admission::Access { grant }),
+        Ok(_) => Err(Reason::PlaylistNotListed),
+        Err(Reason::NoToken) => Err(against_session.unwrap_or(Reason::NoToken)),
+        Err(reason) => Err(reason),
+    }
+}
+
+enum Found<'a> {
+    Verified(Admission<'a>),
+    /// The first session token that stood somewhere failed for this reason.
+    Failed(Reason),
+    None,
+}
+
+fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Found<'a>, Reason> {
+    let name = rules.session_name.as_str();
+    let places = [
+        (Place::Path, request.path_token),
+        (Place::Query, sole(query::values(request.query, name))?),
+        (Place::Cookie, carrier::cookie(texts(request.headers, COOKIE.as_str()), name)?),
+        (Place::Header, sole(texts(request.headers, name))?),
+    ];
+    let mut failed = None;
+    for (place, presented) in places {
+        let Some(presented) = presented.filter(|presented| !presented.is_empty()) else { continue };
+        let salt = rules.salt.of(request.headers)?;
+        let at = At { path: request.path, client: request.client, salt: &salt };
+        match rules.sessions.admit(presented, &at, now) {
+            Ok(admitted) => return Ok(Found::Verified(Admission::Session { admitted, place, presented })),
+            Err(reason) if reason != Reason::Expired && matches!(place, Place::Path | Place::Query) => {
+                return Err(reason);
+            }
+            Err(reason) => failed = failed.or(Some(reason)),
+        }
+    }
+    Ok(failed.map_or(Found::None, Found::Failed))
+}
+
+impl Rules {
+    /// Whether an access token may be used on this name. Only playlists are listed; other names are not judged.
+    pub fn may_enter(&self, path: &str) -> bool {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        self.playlists.is_empty() || !names_a_playlist(name) || self.is_listed(name)
+    }
+
+    /// Whether a playlist of this name may be the entry, known by its content.
+    pub fn is_listed(&self, name: &str) -> bool {
+        self.playlists.is_empty() || self.playlists.iter().any(|pattern| acl::covers(pattern, name))
+    }
+}
+
+/// Whether a path's last segment has a playlist's extension.
+pub fn names_a_playlist(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once('.').is_some_and(|(_, extension)| {
+        extension.eq_ignore_ascii_case("m3u8") || extension.eq_ignore_ascii_case("m3u")
+    })
+}
+
+/// The values of a header field that are text.
+fn texts<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+}

@@ -1,0 +1,239 @@
+//! Answers: a playlist with its viewer's session in it, a JSON side document, or what the origin sent.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+    SET_COOKIE, VARY,
+};
+use http::{Method, Response, StatusCode};
+
+use crate::domain::headers::hop;
+use crate::domain::manifest::base::Base;
+use crate::domain::manifest::encoding::{self, Coding};
+use crate::domain::manifest::placement::Placement;
+use crate::domain::manifest::template::Template;
+use crate::domain::manifest::{classify, entry, json};
+use crate::store::playlists::Playlist;
+
+use super::body::{Body, Content};
+use super::error::EdgeError;
+use super::obtain::{CODINGS, How, Wanted, collect};
+use super::passage::{Form, Passage};
+use super::property::Property;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Fields of the origin's that speak of other bytes than those that are sent, or of another cache's leave to keep them.
+const OF_THE_ORIGINS_BYTES: [HeaderName; 13] = [
+    ACCEPT_RANGES,
+    AGE,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    ETAG,
+    EXPIRES,
+    SET_COOKIE,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
+/// Further fields that allow or describe caching by others (RFC 9213 and its forerunners).
+const TARGETED: [HeaderName; 4] = [
+    HeaderName::from_static("surrogate-control"),
+    HeaderName::from_static("cdn-cache-control"),
+    HeaderName::from_static("pragma"),
+    HeaderName::from_static("surrogate-key"),
+];
+
+/// A playlist for one viewer.
+pub fn playlist(
+    property: &Property,
+    playlist: &Playlist,
+    passage: &Passage,
+    wanted: &Wanted,
+    client: &HeaderMap,
+    how: How,
+    now: std::time::Duration,
+) -> Response<Body> {
+    let placed = passage.placed();
+    let is_entry = passage.is_new && passage.form != Form::Untouched && is_media(playlist);
+    let coding = if playlist.was_encoded && playlist.template.source().len() >= property.compress_min {
+        encoding::choose(client.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()), &CODINGS)
+    } else {
+        Coding::Identity
+    };
+    let etag = playlist.etag(placed.text(), coding.name().unwrap_or_default());
+
+    let mut headers = playlist.headers.clone();
+    for name in OF_THE_ORIGINS_BYTES.iter().chain(&TARGETED) {
+        headers.remove(name);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(ETAG, etag);
+    }
+    if playlist.was_encoded {
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    headers.insert(CACHE_STATUS, cache_status(how, playlist.ttl(now)));
+    property.metrics.playlists_personalised.inc();
+
+    if is_unmodified(client, &etag, playlist.headers.get(LAST_MODIFIED)) {
+        headers.remove(CONTENT_TYPE);
+        return response(StatusCode::NOT_MODIFIED, headers, Body::default());
+    }
+    let body: Bytes = if is_entry {
+        entry_for(wanted, &placed.placement())
+    } else {
+        playlist.template.personalise(&placed.placement()).into()
+    };
+    let body = match (coding.name(), encoding::encode(coding, &body)) {
+        (Some(name), Ok(encoded)) => {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+            encoded.into()
+        }
+        (None, _) | (Some(_), Err(_)) => body,
+    };
+    sized(StatusCode::OK, headers, body, &wanted.method)
+}
+
+/// Whatever is no playlist: as the origin sent it, less what is between it and us.
+pub async fn relayed(
+    property: &Property,
+    origin: Response<Content>,
+    passage: &Passage,
+    wanted: &Wanted,
+    how: How,
+) -> Result<Response<Body>, EdgeError> {
+    let (mut parts, content) = origin.into_parts();
+    hop::strip(&mut parts.headers);
+    parts.headers.insert(CACHE_STATUS, cache_status(how, 0));
+    if parts.status.is_redirection() {
+        redirect(property, &mut parts.headers);
+    }
+    let rewrites = passage.session.is_some() && passage.form != Form::Untouched;
+    if rewrites && parts.status == StatusCode::OK && wanted.method == Method::GET && is_json(&parts.headers) {
+        return side_document(property, parts.headers, content, passage, wanted).await;
+    }
+    let body = Body::new(content);
+    let body = if wanted.method == Method::HEAD { body.emptied() } else { body };
+    Ok(response(parts.status, parts.headers, body))
+}
+
+/// A steering manifest or an asset list, with the session in its URIs; any other JSON as it is.
+async fn side_document(
+    property: &Property,
+    mut headers: HeaderMap,
+    content: Content,
+    passage: &Passage,
+    wanted: &Wanted,
+) -> Result<Response<Body>, EdgeError> {
+    let raw = collect(content, property.encoding.coded_bytes_max).await?;
+    let codings =
+        encoding::content_codings(headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default())?;
+    let source: Bytes = if codings.is_empty() {
+        raw.clone()
+    } else {
+        encoding::decode_all(&codings, &raw, &property.encoding)?.into()
+    };
+    let base = Base::parse(&wanted.url())?;
+    let Some(template) = side_template(property, &source, &base) else {
+        return Ok(sized(StatusCode::OK, headers, raw, &wanted.method));
+    };
+    let rewritten = template.personalise(&passage.placed().placement());
+    for name in OF_THE_ORIGINS_BYTES.iter().chain(&TARGETED) {
+        headers.remove(name);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    Ok(sized(StatusCode::OK, headers, rewritten.into(), &wanted.method))
+}
+
+/// The template of a steering manifest or of an asset list; `None` for JSON that is neither, or names no URI of ours.
+fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Template> {
+    let name = &property.rules.session_name;
+    let has_references = |template: &Template| template.counts().own > 0 || template.counts().foreign_pathways > 0;
+    let steering = json::compile_steering(source.clone(), base, &property.hosts, name, &property.manifest).ok()?;
+    if has_references(&steering) {
+        return Some(steering);
+    }
+    let assets = json::compile_asset_list(source.clone(), base, &property.hosts, name, &property.manifest).ok()?;
+    has_references(&assets).then_some(assets)
+}
+
+/// A redirect that names the origin itself would send the viewer past the edge: it is made relative to this site. A
+/// redirect never carries a token.
+fn redirect(property: &Property, headers: &mut HeaderMap) {
+    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
+    let Some(rest) = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://")) else { return };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    if !property.source.is_own_authority(&rest[..end]) {
+        return;
+    }
+    let here = &rest[end..];
+    // `//` would name another host.
+    let here = if here.starts_with('/') { format!("/{}", here.trim_start_matches('/')) } else { format!("/{here}") };
+    if let Ok(value) = HeaderValue::from_str(&here) {
+        headers.insert(LOCATION, value);
+    }
+}
+
+/// The multivariant playlist of one variant that answers for a media playlist as the entry.
+fn entry_for(wanted: &Wanted, placement: &Placement<'_>) -> Bytes {
+    match Base::parse(&wanted.url()) {
+        Ok(base) => entry::entry(&base, placement, entry::BANDWIDTH_BITS_PER_SECOND).into(),
+        Err(_) => Bytes::new(),
+    }
+}
+
+fn is_media(playlist: &Playlist) -> bool {
+    matches!(playlist.template.kind(), classify::Kind::Media(_))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let stated = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let stated = stated.split(';').next().unwrap_or_default().trim();
+    stated.eq_ignore_ascii_case("application/json") || stated.to_ascii_lowercase().ends_with("+json")
+}
+
+/// RFC 9110 §13.2.2: `If-None-Match` decides where it stands, and `If-Modified-Since` only where it does not.
+fn is_unmodified(client: &HeaderMap, etag: &str, modified: Option<&HeaderValue>) -> bool {
+    if client.contains_key(IF_NONE_MATCH) {
+        return client.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+            value.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+        });
+    }
+    let date = |value: Option<&HeaderValue>| {
+        value.and_then(|value| value.to_str().ok()).and_then(|text| httpdate::parse_http_date(text).ok())
+    };
+    match (date(client.get(IF_MODIFIED_SINCE)), date(modified)) {
+        (Some(since), Some(modified)) => modified <= since,
+        (None | Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+fn cache_status(how: How, ttl: u64) -> HeaderValue {
+    match how {
+        How::Hit => HeaderValue::from_str(&format!("sluicegate; hit; ttl={ttl}")),
+        How::Miss => Ok(HeaderValue::from_static("sluicegate; fwd=miss")),
+        How::Collapsed => Ok(HeaderValue::from_static("sluicegate; fwd=miss; collapsed")),
+    }
+    .unwrap_or(HeaderValue::from_static("sluicegate"))
+}
+
+/// An answer whose length is known. HEAD gets the headers that GET would have (RFC 9110 §9.3.2).
+pub fn sized(status: StatusCode, mut headers: HeaderMap, body: Bytes, method: &Method) -> Response<Body> {
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len() as u64));
+    let body = Body::whole(body);
+    response(status, headers, if *method == Method::HEAD { body.emptied() } else { body })
+}
+
+fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,125 @@
+//! Every way in which a request can fail, and the one place that chooses its status.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::domain::manifest::ManifestError;
+use crate::domain::manifest::encoding::EncodingError;
+use crate::domain::token::reason::Reason;
+use crate::domain::uri::path::PathError;
+use crate::origin::OriginError;
+use crate::origin::body::BodyError;
+use crate::store::flights::JoinError;
+
+use super::body::Body;
+
+/// Why a request gets no object. Errors of a shared fetch are given to all who waited, hence `Clone`.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EdgeError {
+    #[error("no property answers for this host")]
+    UnknownHost,
+    #[error("the method is not served")]
+    Method,
+    #[error("the path is refused: {0}")]
+    Path(#[from] PathError),
+    #[error("refused: {0}")]
+    Denied(Reason),
+    #[error("{0}")]
+    Origin(#[from] std::sync::Arc<OriginError>),
+    #[error("{0}")]
+    Body(#[from] std::sync::Arc<BodyError>),
+    #[error("the origin's playlist is over {0} bytes")]
+    PlaylistTooLarge(usize),
+    #[error("the origin's playlist cannot be decoded: {0}")]
+    Encoding(#[from] EncodingError),
+    #[error("the origin's playlist is refused: {0}")]
+    Playlist(#[from] ManifestError),
+    #[error("the origin answered with a part that was not asked for")]
+    UnaskedPart,
+    #[error("{0}")]
+    Join(#[from] JoinError),
+}
+
+impl From<Reason> for EdgeError {
+    fn from(reason: Reason) -> Self {
+        Self::Denied(reason)
+    }
+}
+
+impl From<OriginError> for EdgeError {
+    fn from(error: OriginError) -> Self {
+        Self::Origin(std::sync::Arc::new(error))
+    }
+}
+
+impl From<BodyError> for EdgeError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(std::sync::Arc::new(error))
+    }
+}
+
+/// The statuses of a property that can be chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Statuses {
+    pub unknown_host: StatusCode,
+    /// 403, or 410 where the operator wants players and logs to tell the two apart.
+    pub expired: StatusCode,
+}
+
+impl EdgeError {
+    pub fn status(&self, statuses: Statuses) -> StatusCode {
+        match self {
+            Self::UnknownHost => statuses.unknown_host,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Path(_) => StatusCode::BAD_REQUEST,
+            Self::Denied(Reason::Expired) => statuses.expired,
+            Self::Denied(_) => StatusCode::FORBIDDEN,
+            Self::Origin(error) => match &**error {
+                OriginError::FirstByte(_) => StatusCode::GATEWAY_TIMEOUT,
+                OriginError::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,
+                OriginError::Target => StatusCode::BAD_REQUEST,
+                OriginError::Connect(_) | OriginError::Invalid(_) => StatusCode::BAD_GATEWAY,
+            },
+            Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Join(JoinError::Late(_)) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Join(JoinError::Lost)
+            | Self::Body(_)
+            | Self::PlaylistTooLarge(_)
+            | Self::Encoding(_)
+            | Self::Playlist(_)
+            | Self::UnaskedPart => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The reason, when the policy refused.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Denied(reason) => Some(*reason),
+            Self::Method => Some(Reason::Method),
+            Self::UnknownHost
+            | Self::Path(_)
+            | Self::Origin(_)
+            | Self::Body(_)
+            | Self::PlaylistTooLarge(_)
+            | Self::Encoding(_)
+            | Self::Playlist(_)
+            | Self::UnaskedPart
+            | Self::Join(_) => None,
+        }
+    }
+
+    /// The answer to the client: a fixed phrase. What went wrong stands in the log.
+    pub fn answer(&self, statuses: Statuses) -> Response<Body> {
+        let status = self.status(statuses);
+        let phrase = status.canonical_reason().unwrap_or("Error");
+        let mut response = Response::new(Body::whole(format!("{phrase}\n")));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        }
+        response
+    }
+}

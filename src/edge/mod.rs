@@ -1,0 +1,49 @@
+//! The journey of one request: every step in order, the properties, and what the steps share.
+
+pub mod answer;
+pub mod body;
+pub mod error;
+pub mod host;
+pub mod obtain;
+pub mod passage;
+pub mod property;
+pub mod record;
+pub mod serve;
+pub mod target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::clock::Clock;
+use crate::domain::token::key::Secret;
+use crate::store::flights::Flights;
+use crate::store::playlists::Playlists;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::PropertyMetrics;
+
+use error::{EdgeError, Statuses};
+use host::HostTable;
+use obtain::Object;
+use property::Property;
+
+/// An edge: its properties and what they share.
+#[derive(Debug)]
+pub struct Edge {
+    pub properties: HostTable<Arc<Property>>,
+    pub clock: Clock,
+    pub playlists: Arc<Playlists>,
+    pub flights: Arc<Flights<Result<Object, EdgeError>>>,
+    /// How long a request waits for a fetch that it shares with others.
+    pub wait: Duration,
+    pub log: AccessLog,
+    /// Peers whose forwarding header is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub client_address_header: http::HeaderName,
+    /// Who proves to be an operator is told the reason of a refusal.
+    pub operator_token: Option<Secret>,
+    /// For requests that no property answers for.
+    pub statuses: Statuses,
+    pub nobody: Arc<PropertyMetrics>,
+}

@@ -1,0 +1,114 @@
+//! A property at run time: a set of hosts with an origin, rules, and its own counters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::{Method, Response};
+
+use crate::domain::headers::cors::Cors;
+use crate::domain::headers::forwarding::Style;
+use crate::domain::manifest::base::Hosts;
+use crate::domain::manifest::encoding::Limits;
+use crate::domain::manifest::Options;
+use crate::domain::policy::Rules;
+use crate::domain::session::carrier::CookieSettings;
+use crate::lab::Lab;
+use crate::origin::Origin;
+use crate::telemetry::metrics::PropertyMetrics;
+
+use super::body::Content;
+use super::error::{EdgeError, Statuses};
+
+#[derive(Debug)]
+pub struct Property {
+    pub name: Arc<str>,
+    pub rules: Rules,
+    pub carrier: Carrier,
+    pub cookie: CookieSettings,
+    /// Whether sessions in cookies are renewed.
+    pub renew: bool,
+    pub cors: Cors,
+    pub source: Source,
+    pub forwarded: Style,
+    /// Names of the viewer's cookies that the origin may see.
+    pub cookies_forwarded: Vec<String>,
+    pub query: QueryRule,
+    pub lifetimes: Lifetimes,
+    /// Hosts whose absolute references may carry the session token.
+    pub hosts: Hosts,
+    pub manifest: Options,
+    pub encoding: Limits,
+    /// Playlists from this size on are encoded for the client, when the origin sent them encoded.
+    pub compress_min: usize,
+    pub blocking_timeout: Duration,
+    pub statuses: Statuses,
+    /// Refusals name their reason in `Sluicegate-Reason` to everybody: for a laboratory.
+    pub debug_reasons: bool,
+    pub metrics: Arc<PropertyMetrics>,
+}
+
+/// Where a new session travels. A token that a request carried goes on in the place where it stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    Path,
+    Query,
+    Cookie,
+    Header,
+    /// A cookie when the client has shown that it returns one, otherwise the path.
+    Auto,
+}
+
+/// What becomes of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryRule {
+    Keep,
+    Drop,
+    Only(Vec<String>),
+}
+
+/// How long an answer is fresh when the origin says nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// Of live media playlists; `None` for half their target duration.
+    pub live_playlist: Option<Duration>,
+    pub playlist: Duration,
+}
+
+/// Where a property's objects come from.
+#[derive(Debug)]
+pub enum Source {
+    Origin(Origin),
+    /// The streams that are built in.
+    Lab(Arc<Lab>),
+}
+
+impl Source {
+    pub async fn fetch(
+        &self,
+        method: &Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+        first_byte_timeout: Option<Duration>,
+        now: Duration,
+    ) -> Result<Response<Content>, EdgeError> {
+        match self {
+            Self::Origin(origin) => {
+                let response = origin.fetch(method, path_and_query, headers, first_byte_timeout).await?;
+                Ok(response.map(|rest| Content::Stream { read: bytes::Bytes::new(), rest }))
+            }
+            Self::Lab(lab) => {
+                let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+                Ok(lab.respond(method, path, query, &headers, now).map(Content::Whole))
+            }
+        }
+    }
+
+    /// Whether an authority is the origin's own, which clients should not see.
+    pub fn is_own_authority(&self, authority: &str) -> bool {
+        match self {
+            Self::Origin(origin) => origin.is_own_authority(authority),
+            Self::Lab(_) => false,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! One request from its head to its answer, every step on one screen.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, VIA};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use subtle::ConstantTimeEq;
+
+use crate::domain::headers::cors::Cors;
+use crate::domain::headers::forwarding::{self, Viewer};
+use crate::domain::policy::{self, Admission};
+use crate::domain::token::reason::Reason;
+use crate::entropy;
+use crate::server::peer::Peer;
+use crate::telemetry::metrics::Kind;
+
+use super::body::{Body, Content};
+use super::error::EdgeError;
+use super::host::split_port;
+use super::obtain::{Object, Obtained, Wanted, origin_headers};
+use super::passage::Bearings;
+use super::property::Property;
+use super::record::Record;
+use super::target::Target;
+use super::{Edge, answer};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REASON: HeaderName = HeaderName::from_static("sluicegate-reason");
+/// A request header that carries the operators' token, to be told the reason of a refusal.
+const DEBUG: HeaderName = HeaderName::from_static("sluicegate-debug");
+
+/// Who asks, and by which name.
+#[derive(Debug)]
+struct Caller<'a> {
+    host: &'a str,
+    port: Option<u16>,
+    scheme: &'static str,
+    client: IpAddr,
+    is_trusted: bool,
+    now: Duration,
+}
+
+impl Edge {
+    /// Answers a request. Whatever goes wrong is an answer, too.
+    pub async fn serve<B>(self: Arc<Self>, request: Request<B>, peer: Arc<Peer>) -> Response<Body> {
+        let (parts, _) = request.into_parts();
+        let caller = self.caller(&parts, &peer);
+        let mut record = Record::begin(&self.log, caller.now, self.request_id(&parts, &caller));
+        let mut response = match self.properties.select(caller.host, caller.port) {
+            Some(property) => {
+                let property = property.clone();
+                record.belongs_to(&property.name, &property.metrics);
+                let names = [property.rules.access.name().unwrap_or_default(), &property.rules.session_name];
+                record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &names);
+                let answered = self.journey(&property, &parts, &caller, &mut record).await;
+                let mut response = answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
+                property.cors.decorate(&parts.headers, response.headers_mut());
+                if Cors::is_preflight(&parts.headers) && parts.method == Method::OPTIONS {
+                    property.cors.answer_preflight(&parts.headers, response.headers_mut());
+                }
+                response
+            }
+            None => {
+                record.belongs_to(&"".into(), &self.nobody);
+                record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
+                EdgeError::UnknownHost.answer(self.statuses)
+            }
+        };
+        let headers = response.headers_mut();
+        headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
+        if let Ok(id) = HeaderValue::from_str(&format!("{:016x}", record.request())) {
+            headers.insert(REQUEST_ID, id);
+        }
+        record.answered(response.status().as_u16());
+        let is_head = parts.method == Method::HEAD;
+        response.map(|body| if is_head { body.emptied() } else { body }.with_record(record))
+    }
+
+    /// The steps of a request. None of them calls the next.
+    async fn journey(
+        &self,
+        property: &Arc<Property>,
+        parts: &Parts,
+        caller: &Caller<'_>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, EdgeError> {
+        if parts.method == Method::OPTIONS {
+            record.kind = Kind::Preflight;
+            return Ok(options());
+        }
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(EdgeError::Method);
+        }
+        let target = Target::read(&parts.uri, property)?;
+        record.path(&target.path);
+        record.kind = kind_by_name(&target.path);
+
+        let admission = policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
+        note(property, &admission, record);
+
+        let is_entry = matches!(admission, Admission::Access { .. });
+        let wanted = self.wanted(property, parts, caller, &target, &admission);
+        let obtained = self.obtain(property, wanted.clone(), caller.now).await?;
+
+        let bearings =
+            Bearings { target: &target, headers: &parts.headers, client: caller.client, now: caller.now };
+        let found = match &obtained {
+            Obtained::Shared(Object::Playlist(playlist), _) => Some(playlist.clone()),
+            Obtained::Shared(Object::Whole(..), _) | Obtained::Stream(_) => None,
+        };
+        if is_entry && found.is_some() && !property.rules.is_listed(last_segment(&target.path)) {
+            return Err(EdgeError::Denied(Reason::PlaylistNotListed));
+        }
+        let passage = self.passage(property, admission, bearings, found.as_deref(), &wanted).await?;
+        if let Some(session) = &passage.session {
+            record.session(session.id(), passage.carrier());
+        }
+
+        let mut response = match obtained {
+            Obtained::Shared(Object::Playlist(playlist), how) => {
+                record.kind = kind_of(&playlist);
+                record.cache(how.as_str());
+                answer::playlist(property, &playlist, &passage, &wanted, &parts.headers, how, caller.now)
+            }
+            Obtained::Shared(Object::Whole(head, body), how) => {
+                record.cache(how.as_str());
+                let origin = Response::from_parts((*head).clone(), Content::Whole(body));
+                answer::relayed(property, origin, &passage, &wanted, how).await?
+            }
+            Obtained::Stream(origin) => {
+                record.cache("pass");
+                answer::relayed(property, origin, &passage, &wanted, super::obtain::How::Miss).await?
+            }
+        };
+        hand_out(&mut response, passage.cookie, passage.header, &property.rules.session_name);
+        Ok(response)
+    }
+
+    fn caller<'a>(&self, parts: &'a Parts, peer: &Peer) -> Caller<'a> {
+        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+        let named = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        // The door has seen to it that the two agree where both are given.
+        let (host, port) = authority.or(named).and_then(split_port).unwrap_or_default();
+        let socket = peer.address.ip();
+        let client =
+            forwarding::client_address(socket, &parts.headers, &self.client_address_header, &self.trusted_proxies);
+        let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&socket.to_canonical()));
+        let forwarded_https = is_trusted
+            && parts.headers.get(forwarding::X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
+        let scheme = if peer.tls.is_some() || forwarded_https { "https" } else { "http" };
+        Caller { host, port, scheme, client, is_trusted, now: self.clock.now() }
+    }
+
+    /// A trusted proxy's request id is kept, when it is one of ours; anybody else's is not looked at.
+    fn request_id(&self, parts: &Parts, caller: &Caller<'_>) -> u64 {
+        let given = parts.headers.get(REQUEST_ID).filter(|_| caller.is_trusted).and_then(|id| id.to_str().ok());
+        given
+            .filter(|id| id.len() == 16)
+            .and_then(|id| u64::from_str_radix(id, 16).ok())
+            .unwrap_or_else(entropy::number)
+    }
+
+    fn wanted(
+        &self,
+        property: &Property,
+        parts: &Parts,
+        caller: &Caller<'_>,
+        target: &Target<'_>,
+        admission: &Admission,
+    ) -> Wanted {
+        let viewer = Viewer { address: caller.client, scheme: caller.scheme, host: caller.host };
+        let (unverified, verified) = match admission {
+            Admission::Unverified(reason) => (Some(*reason), false),
+            Admission::Session { .. } | Admission::Access { .. } => (None, true),
+            Admission::Open => (None, false),
+        };
+        let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
+        Wanted {
+            site: format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase()),
+            path: target.path.clone(),
+            query: target.origin_query.clone(),
+            method: parts.method.clone(),
+            headers: origin_headers(property, &parts.headers, viewer, unverified, verified),
+        }
+    }
+
+    /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
+    fn refuse(&self, property: &Property, parts: &Parts, error: &EdgeError, record: &mut Record) -> Response<Body> {
+        let mut response = error.answer(property.statuses);
+        count_error(property, error);
+        let Some(reason) = error.reason() else {
+            tracing::warn!(property = &*property.name, request = record.request(), "{error}");
+            return response;
+        };
+        property.metrics.count_denial(reason);
+        record.reason(reason);
+        if property.debug_reasons || self.is_operator(&parts.headers) {
+            response.headers_mut().insert(REASON, HeaderValue::from_static(reason.as_str()));
+        }
+        response
+    }
+
+    fn is_operator(&self, headers: &HeaderMap) -> bool {
+        match (&self.operator_token, headers.get(DEBUG)) {
+            (Some(token), Some(shown)) => token.expose().ct_eq(shown.as_bytes()).into(),
+            (None, _) | (_, None) => false,
+        }
+    }
+}
+
+fn options() -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
+}
+
+fn asked<'a>(target: &'a Target<'_>, headers: &'a HeaderMap, client: IpAddr) -> policy::Request<'a> {
+    policy::Request {
+        path: &target.path,
+        raw_path: &target.raw_path,
+        query: target.query,
+        plain_query: &target.plain_query,
+        headers,
+        path_token: target.path_token,
+        client,
+    }
+}
+
+fn note(property: &Property, admission: &Admission, record: &mut Record) {
+    match admission {
+        Admission::Unverified(reason) => {
+            property.metrics.count_unverified(*reason);
+            record.reason(*reason);
+        }
+        Admission::Session { session, .. } => property.metrics.count_verification(session.key_name()),
+        Admission::Open | Admission::Access { .. } => {}
+    }
+}
+
+fn count_error(property: &Property, error: &EdgeError) {
+    use crate::origin::OriginError;
+    let metrics = &property.metrics;
+    match error {
+        EdgeError::Origin(cause) => match &**cause {
+            OriginError::Connect(_) => metrics.origin_unreachable.inc(),
+            OriginError::FirstByte(_) => metrics.origin_timeout.inc(),
+            OriginError::Busy(..) => metrics.origin_busy.inc(),
+            OriginError::Invalid(_) | OriginError::Target => metrics.origin_invalid.inc(),
+        },
+        EdgeError::Body(_) | EdgeError::UnaskedPart => metrics.origin_invalid.inc(),
+        EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
+            metrics.playlists_refused.inc()
+        }
+        EdgeError::UnknownHost | EdgeError::Method | EdgeError::Path(_) | EdgeError::Denied(_) | EdgeError::Join(_) => {
+            0
+        }
+    };
+}
+
+/// Hands the session out beside the body: a cookie, or a header for clients that send it back themselves.
+fn hand_out(response: &mut Response<Body>, cookie: Option<HeaderValue>, header: Option<HeaderValue>, name: &str) {
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(http::header::SET_COOKIE, cookie);
+    }
+    if let (Some(value), Ok(name)) = (header, HeaderName::from_bytes(name.as_bytes())) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn last_segment(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+fn kind_of(playlist: &crate::store::playlists::Playlist) -> Kind {
+    match playlist.template.kind() {
+        crate::domain::manifest::classify::Kind::Multivariant(_) => Kind::Multivariant,
+        crate::domain::manifest::classify::Kind::Media(_) => Kind::MediaPlaylist,
+    }
+}
+
+/// What a request is for, by the extension of its path: for what never becomes an object (a refusal) and for media.
+fn kind_by_name(path: &str) -> Kind {
+    let extension = last_segment(path).rsplit_once('.').map_or("", |(_, extension)| extension);
+    match extension.to_ascii_lowercase().as_str() {
+        "ts" | "m4s" | "mp4" | "aac" | "mp3" | "ac3" | "ec3" | "vtt" | "webvtt" | "m4a" | "m4v" | "cmfv" | "cmfa"
+        | "jpg" | "jpeg" => Kind::Segment,
+        "m3u8" | "m3u" => Kind::MediaPlaylist,
+        "key" => Kind::Key,
+        "json" => Kind::Json,
+        _ => Kind::Other,
+    }
+}
