@@ -38,12 +38,20 @@ pub fn encode_into(out: &mut String, text: &str, place: Place) {
     }
 }
 
-/// Appends `%xx` with lower-case hex.
+/// Appends `%xx` with lower-case hex, as Akamai writes it.
 pub fn push_escape(out: &mut String, byte: u8) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    push_digits(out, byte, b"0123456789abcdef");
+}
+
+/// Appends `%XX` with upper-case hex, as RFC 3986, section 2.1, asks of normal forms.
+pub fn push_upper_escape(out: &mut String, byte: u8) {
+    push_digits(out, byte, b"0123456789ABCDEF");
+}
+
+fn push_digits(out: &mut String, byte: u8, digits: &[u8; 16]) {
     out.push('%');
-    out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-    out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    out.push(char::from(digits[usize::from(byte >> 4)]));
+    out.push(char::from(digits[usize::from(byte & 15)]));
 }
 
 /// Decodes every escape once, either case of hex; `+` stays `+`. `None` when an escape is broken or the result is not UTF-8.

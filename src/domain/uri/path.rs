@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::escape::{escaped_byte, is_unreserved};
+use super::escape::{escaped_byte, is_unreserved, push_upper_escape};
 
 /// Why a path is refused. Each is a client's fault (400).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,13 +116,6 @@ fn refuse_second_escape(mut rest: &[u8]) -> Result<(), PathError> {
 
 fn continuation(rest: &[u8]) -> Option<u8> {
     escaped_byte(rest.strip_prefix(b"%")?)
-}
-
-fn push_upper_escape(out: &mut String, byte: u8) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    out.push('%');
-    out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-    out.push(char::from(DIGITS[usize::from(byte & 15)]));
 }
 
 /// RFC 3986, section 5.2.4, "Remove Dot Segments", save that climbing above the root is refused.
