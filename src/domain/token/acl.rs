@@ -57,7 +57,7 @@ fn normalise_escapes(acl: &str) -> String {
         match escaped {
             Some(decoded @ (b'/' | b'*')) => out.push(char::from(decoded)),
             Some(decoded) if decoded != b'~' && escape::is_unreserved(decoded) => {
-                out.push(char::from(decoded))
+                out.push(char::from(decoded));
             }
             Some(kept) => push_upper_escape(&mut out, kept),
             None if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'~' | b'%') => {
@@ -74,10 +74,9 @@ fn normalise_escapes(acl: &str) -> String {
 fn fold_escapes(path: &[u8]) -> Cow<'_, [u8]> {
     let mut folded = Cow::Borrowed(path);
     for at in memchr::memchr_iter(b'%', path) {
-        for index in at + 1..path.len().min(at + 3) {
-            if path[index].is_ascii_lowercase() {
-                folded.to_mut()[index].make_ascii_uppercase();
-            }
+        let digits = at + 1..path.len().min(at + 3);
+        if path[digits.clone()].iter().any(u8::is_ascii_lowercase) {
+            folded.to_mut()[digits].make_ascii_uppercase();
         }
     }
     folded

@@ -59,6 +59,15 @@ impl Secret {
         Self(Signer::new(self, Algorithm::Sha256).sign(&[label.as_bytes()]).as_bytes().to_vec())
     }
 
+    /// In lower-case hex.
+    pub fn to_hex(&self) -> String {
+        let mut hex = String::with_capacity(self.0.len() * 2);
+        for &byte in &self.0 {
+            push_hex(&mut hex, byte);
+        }
+        hex
+    }
+
     /// The bytes themselves, for what has to sign or to compare with them.
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -203,9 +212,7 @@ impl Digest {
     /// Appends the digest in lower-case hex.
     pub fn write_hex(&self, out: &mut String) {
         for &byte in self.as_bytes() {
-            for digit in [byte >> 4, byte & 15] {
-                out.push(char::from_digit(u32::from(digit), 16).expect("a nibble is a hex digit"));
-            }
+            push_hex(out, byte);
         }
     }
 }
@@ -213,6 +220,12 @@ impl Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest(..)")
+    }
+}
+
+fn push_hex(out: &mut String, byte: u8) {
+    for nibble in [byte >> 4, byte & 15] {
+        out.push(char::from_digit(u32::from(nibble), 16).expect("a nibble is a hex digit"));
     }
 }
 

@@ -134,10 +134,13 @@ impl Verifier {
         let delimiter = self.settings.delimiters.field;
         let mut hashed = signed.to_owned();
         if let Some(url) = url {
-            hashed.push_str(&format!("{delimiter}url={url}"));
+            hashed.push(delimiter);
+            hashed.push_str("url=");
+            hashed.push_str(url);
         }
         if !self.settings.salts.is_empty() {
-            hashed.push_str(&format!("{delimiter}salt=<salt>"));
+            hashed.push(delimiter);
+            hashed.push_str("salt=<salt>");
         }
         hashed
     }
@@ -224,7 +227,7 @@ const fn described(form: Form) -> &'static str {
 fn textual_keys(settings: &Settings) -> Vec<(&'static str, Secret)> {
     let mut keys = Vec::new();
     for (name, key) in &settings.keys {
-        let lower: String = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+        let lower = key.to_hex();
         let upper = lower.to_uppercase();
         for text in [format!("0x{lower}"), format!("0x{upper}"), lower, upper] {
             keys.extend(Secret::from_text(&text).map(|secret| (*name, secret)));
@@ -300,5 +303,6 @@ pub fn cures_for_fields(fields: &Fields<'_>, presented: &Presented<'_>, now: Uni
 }
 
 fn covers_only_playlists(acl: &str) -> bool {
-    acl.split(acl::SEPARATOR).all(|pattern| pattern.trim_end_matches('*').ends_with(".m3u8"))
+    acl.split(acl::SEPARATOR)
+        .all(|pattern| pattern.trim_end_matches('*').to_ascii_lowercase().ends_with("m3u8"))
 }

@@ -1,4 +1,4 @@
-//! EdgeAuth access tokens, compatible with Akamai's SDKs and edges to the byte.
+//! `EdgeAuth` access tokens, compatible with Akamai's SDKs and edges to the byte.
 //!
 //! ```text
 //! fields     = [ip=E(ip)] [st=N] exp=N [acl=A!B…] [id=E(session id)] [data=E(payload)]     in this order

@@ -152,12 +152,11 @@ impl Writer {
     /// A free text. Escaped ones may keep a raw `~` (Python's do), but no `=` after it, so that no field can begin there.
     fn escaped(&self, out: &mut String, name: &'static str, value: Option<&str>) -> Result<(), MintError> {
         let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(()) };
-        match self.escape {
-            Some(dialect) => self.field(out, name, &dialect.escaped(value)),
-            None => {
-                self.refuse_delimiter(name, value)?;
-                self.field(out, name, value);
-            }
+        if let Some(dialect) = self.escape {
+            self.field(out, name, &dialect.escaped(value));
+        } else {
+            self.refuse_delimiter(name, value)?;
+            self.field(out, name, value);
         }
         Ok(())
     }

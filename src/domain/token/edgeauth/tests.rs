@@ -25,7 +25,7 @@ fn settings() -> Settings {
     Settings::with_key(key(KEY))
 }
 
-fn request<'a>(key: &'a Secret, target: Target) -> MintRequest<'a> {
+fn request(key: &Secret, target: Target) -> MintRequest<'_> {
     MintRequest {
         key,
         algorithm: Algorithm::Sha256,
@@ -138,12 +138,11 @@ mod vectors {
             "acl_key_nonhex" | "acl_key_0x" => true,
             // Empty texts are left out, as Python and Node do.
             "empty_strings" => !sdk.starts_with("python") && !sdk.starts_with("node"),
-            "empty_acl" | "empty_url" => sdk.starts_with("ruby"),
+            "empty_acl" | "empty_url" | "start_zero" => sdk.starts_with("ruby"),
             // Python fails with a TypeError of its own on digits in a string; the others sign.
             "start_string_num" | "start_string_window" => {
                 sdk.starts_with("python") || sdk.starts_with("ruby")
             }
-            "start_zero" => sdk.starts_with("ruby"),
             "end_zero_window" => !sdk.starts_with("python"),
             _ => false,
         }
@@ -357,7 +356,7 @@ mod rules {
     fn an_expiry_beyond_the_bound_is_denied() {
         let bounded = Settings { expiry_ahead_max: Some(Duration::from_secs(3599)), ..settings() };
         assert_eq!(verify_with(bounded, &token("/*"), "/a"), Err(Reason::ExpiryTooFar));
-        let bounded = Settings { expiry_ahead_max: Some(Duration::from_secs(3600)), ..settings() };
+        let bounded = Settings { expiry_ahead_max: Some(Duration::from_hours(1)), ..settings() };
         assert!(verify_with(bounded, &token("/*"), "/a").is_ok());
     }
 
@@ -456,9 +455,8 @@ mod rules {
     #[test]
     fn what_players_make_of_a_token_still_verifies() {
         let token = token("/a b/*");
-        for value in [token.replace('/', "%2F").replace('~', "%7E").replace('=', "%3D").replace(' ', "%20")] {
-            assert!(verify(&value, "/a%20b/c").is_ok(), "{value}");
-        }
+        let encoded = token.replace('/', "%2F").replace('~', "%7E").replace('=', "%3D").replace(' ', "%20");
+        assert!(verify(&encoded, "/a%20b/c").is_ok(), "{encoded}");
         let escaped = forged("exp=1700003600~acl=%2fa%2f*");
         for value in [
             escaped.clone(),

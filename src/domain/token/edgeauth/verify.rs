@@ -46,7 +46,7 @@ impl Matched<'_> {
 pub(super) enum Form {
     AsPresented,
     Decoded,
-    /// GStreamer turns `%2f` into `%2F`.
+    /// `GStreamer` turns `%2f` into `%2F`.
     LowerCased,
     /// The signer's own escapes were decoded on the way.
     EscapedAgain(Dialect),
@@ -225,7 +225,7 @@ impl Verifier {
         let delimiter = self.settings.delimiters.field;
         let mut utf8 = [0; 4];
         let delimiter = delimiter.encode_utf8(&mut utf8).as_bytes();
-        let hashed_url: [&[u8]; 3] = match url {
+        let [url_delimiter, url_name, url]: [&[u8]; 3] = match url {
             Some(url) => [delimiter, b"url=", url.as_bytes()],
             None => [b"", b"", b""],
         };
@@ -236,11 +236,10 @@ impl Verifier {
             &mut self.settings.salts.iter().map(Some)
         };
         for salt in salts {
-            let hashed_salt: [&[u8]; 3] =
+            let [salt_delimiter, salt_name, salt]: [&[u8]; 3] =
                 salt.map_or([b"", b"", b""], |salt| [delimiter, b"salt=", salt.expose()]);
-            let [a, b, c] = hashed_url;
-            let [d, e, f] = hashed_salt;
-            let parts = [signed.as_bytes(), a, b, c, d, e, f];
+            let signed = signed.as_bytes();
+            let parts = [signed, url_delimiter, url_name, url, salt_delimiter, salt_name, salt];
             if let Some(key) = self.keys.iter().find(|key| key.signer.verifies(&parts, digest)) {
                 return Some(key.name);
             }
