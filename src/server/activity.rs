@@ -70,14 +70,16 @@ impl Activity {
         self.last_request.store(u64::from(number) << 32 | refusal, Ordering::Relaxed);
     }
 
-    /// Whether the request with this number is the last, and what the scanner found wrong with it.
-    pub(super) fn last_request(&self, number: u32) -> Option<Option<Refusal>> {
+    /// What the scanner found about the request with this number.
+    pub(super) fn standing(&self, number: u32) -> Standing {
         let last = self.last_request.load(Ordering::Relaxed);
         if last >> 32 != u64::from(number) {
-            return None;
+            return Standing::OthersFollow;
         }
-        let refusal = usize::try_from(last & 0xff).ok().and_then(|code| code.checked_sub(1));
-        Some(refusal.and_then(|place| Refusal::ALL.get(place).copied()))
+        let place = usize::try_from(last & 0xff).ok().and_then(|code| code.checked_sub(1));
+        place
+            .and_then(|place| Refusal::ALL.get(place))
+            .map_or(Standing::Last, |refusal| Standing::Refused(*refusal))
     }
 
     /// Which limit applies, and a mark that changes with each step forward, upon which the limit counts anew.
@@ -108,6 +110,16 @@ impl Activity {
             }
         }
     }
+}
+
+/// A request's place in its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    OthersFollow,
+    /// Nothing after it is read.
+    Last,
+    /// The last as well, for its fault.
+    Refused(Refusal),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

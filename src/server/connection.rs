@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::activity::{Activity, Expiry, Watch};
+use super::activity::{Activity, Expiry, Standing, Watch};
 use super::body::{InFlight, ResponseBody};
 use super::counters::ConnectionCounters;
 use super::door::{self, Refusal};
@@ -329,11 +329,13 @@ impl<H> Door<H> {
     {
         let Shared { settings, handler, counters, .. } = &*self.shared;
         let is_h1 = self.peer.protocol == Protocol::H1;
-        let last = if is_h1 { self.activity.last_request(number) } else { None };
+        let standing = if is_h1 { self.activity.standing(number) } else { Standing::OthersFollow };
         counters.requests.increment();
-        let verdict = match last {
-            Some(Some(refusal)) => Err(refusal),
-            Some(None) | None => door::check(&request, request.body().is_end_stream(), &settings.limits),
+        let verdict = match standing {
+            Standing::Refused(refusal) => Err(refusal),
+            Standing::Last | Standing::OthersFollow => {
+                door::check(&request, request.body().is_end_stream(), &settings.limits)
+            }
         };
         if let Err(refusal) = verdict {
             counters.count_refusal(refusal);
@@ -341,7 +343,7 @@ impl<H> Door<H> {
             self.activity.should_linger.store(is_h1, Ordering::Relaxed);
             return refuse(refusal, is_h1).map(|()| ResponseBody::new(None, in_flight));
         }
-        let is_last = is_h1 && (last.is_some() || number >= settings.limits.requests_max_h1);
+        let is_last = standing == Standing::Last || (is_h1 && number >= settings.limits.requests_max_h1);
         let mut response = handler(request, Arc::clone(&self.peer)).await;
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -24,14 +24,26 @@ pub(super) struct Scanner {
     section_max: usize,
     headers_max: usize,
     place: Place,
-    line_bytes: usize,
+    line: Line,
+    framing: Framing,
     section_bytes: usize,
     headers: usize,
     /// How many heads are complete.
     heads: u32,
+}
+
+/// What came of the line so far, in earlier pieces.
+#[derive(Debug, Default)]
+struct Line {
+    bytes: usize,
     prefix: [u8; PREFIX_BYTES],
     ends_with_cr: bool,
     has_colon: bool,
+}
+
+/// What the head so far says of its body.
+#[derive(Debug, Default)]
+struct Framing {
     has_content_length: bool,
     has_transfer_encoding: bool,
     has_body: bool,
@@ -72,16 +84,11 @@ impl Scanner {
             section_max: limits.header_section_bytes_max,
             headers_max: limits.headers_max,
             place: Place::BetweenHeads,
-            line_bytes: 0,
+            line: Line::default(),
+            framing: Framing::default(),
             section_bytes: 0,
             headers: 0,
             heads: 0,
-            prefix: [0; PREFIX_BYTES],
-            ends_with_cr: false,
-            has_colon: false,
-            has_content_length: false,
-            has_transfer_encoding: false,
-            has_body: false,
         }
     }
 
@@ -133,33 +140,25 @@ impl Scanner {
 
     fn begin_head(&mut self) {
         self.place = Place::RequestLine;
-        self.begin_line();
+        self.line = Line::default();
+        self.framing = Framing::default();
         self.section_bytes = 0;
         self.headers = 0;
-        self.has_content_length = false;
-        self.has_transfer_encoding = false;
-        self.has_body = false;
-    }
-
-    fn begin_line(&mut self) {
-        self.line_bytes = 0;
-        self.ends_with_cr = false;
-        self.has_colon = false;
     }
 
     /// A fault that `piece`, the next bytes of the line, shows: how much of the piece to keep and what to put after it.
     fn fault_in(&self, piece: &[u8], is_whole: bool) -> Option<(Refusal, usize, &'static [u8])> {
-        let line_bytes = self.line_bytes + piece.len();
+        let line_bytes = self.line.bytes + piece.len();
         if self.place == Place::RequestLine {
             const TAIL: &[u8] = b" HTTP/1.1\r\n\r\n";
             if let Some(kept) = memchr(b'#', piece) {
                 return Some((Refusal::Fragment, kept, TAIL));
             }
             if line_bytes > self.request_line_max {
-                return Some((Refusal::TargetTooLong, self.request_line_max - self.line_bytes, TAIL));
+                return Some((Refusal::TargetTooLong, self.request_line_max - self.line.bytes, TAIL));
             }
         } else {
-            let is_first_piece = self.line_bytes == 0;
+            let is_first_piece = self.line.bytes == 0;
             if is_first_piece && matches!(piece.first(), Some(b' ' | b'\t')) {
                 return Some((Refusal::FoldedLine, 0, b"\r\n"));
             }
@@ -168,15 +167,15 @@ impl Scanner {
                 return Some((Refusal::TooManyHeaders, 0, b"\r\n"));
             }
             if line_bytes > self.header_line_max {
-                let kept = self.header_line_max - self.line_bytes;
+                let kept = self.header_line_max - self.line.bytes;
                 return Some((Refusal::HeaderLineTooLong, kept, self.tail_within_line(&piece[..kept])));
             }
             if self.section_bytes + line_bytes > self.section_max {
-                let kept = self.section_max.saturating_sub(self.section_bytes + self.line_bytes);
+                let kept = self.section_max.saturating_sub(self.section_bytes + self.line.bytes);
                 return Some((Refusal::HeaderSectionTooLarge, kept, self.tail_within_line(&piece[..kept])));
             }
         }
-        let ends_with_cr = piece.last().map_or(self.ends_with_cr, |last| *last == b'\r');
+        let ends_with_cr = piece.last().map_or(self.line.ends_with_cr, |last| *last == b'\r');
         if is_whole && !ends_with_cr {
             let tail: &[u8] = if line_bytes == 0 { b"\r\n" } else { b"\r\n\r\n" };
             return Some((Refusal::BareLineFeed, piece.len(), tail));
@@ -186,9 +185,9 @@ impl Scanner {
 
     /// What makes a whole head of one that ends within a header line.
     fn tail_within_line(&self, kept: &[u8]) -> &'static [u8] {
-        if self.line_bytes + kept.len() == 0 {
+        if self.line.bytes + kept.len() == 0 {
             b"\r\n"
-        } else if self.has_colon || memchr(b':', kept).is_some() {
+        } else if self.line.has_colon || memchr(b':', kept).is_some() {
             b"\r\n\r\n"
         } else {
             b":\r\n\r\n"
@@ -198,17 +197,17 @@ impl Scanner {
     /// Keeps what matters of a line whose end has not come.
     fn remember(&mut self, piece: &[u8]) {
         let Some(last) = piece.last() else { return };
-        if let Some(free) = self.prefix.get_mut(self.line_bytes..) {
+        if let Some(free) = self.line.prefix.get_mut(self.line.bytes..) {
             let taken = free.len().min(piece.len());
             free[..taken].copy_from_slice(&piece[..taken]);
         }
-        self.has_colon |= memchr(b':', piece).is_some();
-        self.ends_with_cr = *last == b'\r';
-        self.line_bytes += piece.len();
+        self.line.has_colon |= memchr(b':', piece).is_some();
+        self.line.ends_with_cr = *last == b'\r';
+        self.line.bytes += piece.len();
     }
 
     fn end_line(&mut self, piece: &[u8]) -> Option<Finding> {
-        let line_bytes = self.line_bytes + piece.len();
+        let line_bytes = self.line.bytes + piece.len();
         let was_request_line = self.place == Place::RequestLine;
         if was_request_line {
             self.place = Place::HeaderLines;
@@ -217,15 +216,15 @@ impl Scanner {
         } else {
             self.headers += 1;
             self.section_bytes += line_bytes + 1;
-            if self.line_bytes == 0 {
+            if self.line.bytes == 0 {
                 self.read_framing(piece);
             } else {
                 self.remember(piece);
-                let prefix = self.prefix;
+                let prefix = self.line.prefix;
                 self.read_framing(&prefix[..line_bytes.min(PREFIX_BYTES)]);
             }
         }
-        self.begin_line();
+        self.line = Line::default();
         None
     }
 
@@ -236,12 +235,12 @@ impl Scanner {
             |name: &[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
         match line.first() {
             Some(b'c' | b'C') if begins_with(CONTENT_LENGTH) => {
-                self.has_content_length = true;
-                self.has_body |= line[CONTENT_LENGTH.len()..].trim_ascii() != b"0";
+                self.framing.has_content_length = true;
+                self.framing.has_body |= line[CONTENT_LENGTH.len()..].trim_ascii() != b"0";
             }
             Some(b't' | b'T') if begins_with(TRANSFER_ENCODING) => {
-                self.has_transfer_encoding = true;
-                self.has_body = true;
+                self.framing.has_transfer_encoding = true;
+                self.framing.has_body = true;
             }
             _ => {}
         }
@@ -249,12 +248,12 @@ impl Scanner {
 
     fn end_head(&mut self) -> Option<Finding> {
         self.heads = self.heads.saturating_add(1);
-        if !self.has_body {
+        if !self.framing.has_body {
             self.place = Place::BetweenHeads;
             return None;
         }
         self.place = Place::Over;
-        let conflicts = self.has_content_length && self.has_transfer_encoding;
+        let conflicts = self.framing.has_content_length && self.framing.has_transfer_encoding;
         let refusal = conflicts.then_some(Refusal::LengthConflict);
         Some(Finding::LastHead { number: self.heads, refusal })
     }

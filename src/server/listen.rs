@@ -64,7 +64,7 @@ pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
 /// Options set here are inherited by the accepted sockets (Linux and the BSDs), which saves calls for each connection.
 fn listen(address: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
     const BACKLOG: i32 = 4096;
-    const KEEPALIVE: Duration = Duration::from_secs(60);
+    const KEEPALIVE: Duration = Duration::from_mins(1);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

@@ -90,7 +90,7 @@ impl Default for Limits {
             header_read_timeout: Duration::from_secs(10),
             tls_handshake_timeout: Duration::from_secs(5),
             idle_timeout_h1: Duration::from_secs(15),
-            idle_timeout_h2: Duration::from_secs(60),
+            idle_timeout_h2: Duration::from_mins(1),
             requests_max_h1: 1_000,
             requests_max_h2: 10_000,
             stalled_write_timeout: Duration::from_secs(20),

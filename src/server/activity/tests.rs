@@ -159,10 +159,10 @@ async fn the_drain_ends_what_has_no_limit() {
 #[test]
 fn the_last_request_and_its_fault_are_found_by_number() {
     let activity = Activity::default();
-    assert_eq!(activity.last_request(1), None);
+    assert_eq!(activity.standing(1), Standing::OthersFollow);
     activity.set_last_request(3, None);
-    assert_eq!(activity.last_request(2), None);
-    assert_eq!(activity.last_request(3), Some(None));
+    assert_eq!(activity.standing(2), Standing::OthersFollow);
+    assert_eq!(activity.standing(3), Standing::Last);
     activity.set_last_request(4, Some(Refusal::TargetTooLong));
-    assert_eq!(activity.last_request(4), Some(Some(Refusal::TargetTooLong)));
+    assert_eq!(activity.standing(4), Standing::Refused(Refusal::TargetTooLong));
 }
