@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -12,9 +12,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -23,14 +22,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::activity::{Activity, Expiry, Standing, Watch};
+use super::activity::{Activity, Standing};
 use super::body::{InFlight, ResponseBody};
 use super::counters::ConnectionCounters;
 use super::door::{self, Refusal};
 use super::head::Scanner;
 use super::peer::{Peer, Protocol, TlsInfo};
-use super::settings::{Limits, Settings};
+use super::protocol::{Driven, Streams, http1_builder, http2_builder};
+use super::settings::Settings;
 use super::stream::{FirstBytes, Stream, Transport};
+use super::watch::{Expiry, Watch};
 
 /// RFC 9113 §3.4.
 const H2_PREFACE: &[u8; FirstBytes::MAX] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -83,7 +84,7 @@ where
             Box::pin(drive(connection, &shared, &activity, protocol)).await;
         }
         Protocol::H2 => {
-            let builder = http2_builder(&shared.settings.limits, Streams(shared.tasks.clone()));
+            let builder = http2_builder(&shared.settings.limits, Streams::new(shared.tasks.clone()));
             Box::pin(drive(builder.serve_connection(io, service), &shared, &activity, protocol)).await;
         }
     }
@@ -150,81 +151,6 @@ async fn sniff(mut socket: TcpStream, h2c: bool) -> std::io::Result<(TcpStream, 
         if first.filled().len() == H2_PREFACE.len() {
             return Ok((socket, first, Protocol::H2));
         }
-    }
-}
-
-fn http1_builder(limits: &Limits) -> http1::Builder {
-    /// hyper keeps room for so many headers on the stack; more would be allocated for each request.
-    const HEADERS_ON_STACK: usize = 100;
-    /// How much of a response is gathered for one write; hyper asks for at least 8 KiB.
-    const WRITE_BUFFER: usize = 128 * 1024;
-    let mut builder = http1::Builder::new();
-    let head_bytes_max = Scanner::head_bytes_max(limits);
-    // The watch has separate limits for heads and for idling, and needs no timer per request.
-    builder.timer(TokioTimer::new()).header_read_timeout(None);
-    builder
-        .max_header_size(head_bytes_max)
-        .max_buf_size(WRITE_BUFFER.max(head_bytes_max))
-        .pipeline_flush(false);
-    if limits.headers_max > HEADERS_ON_STACK {
-        builder.max_headers(limits.headers_max);
-    }
-    builder
-}
-
-fn http2_builder(limits: &Limits, streams: Streams) -> http2::Builder<Streams> {
-    let mut builder = http2::Builder::new(streams);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.h2.streams_max)
-        .max_header_list_size(limits.h2.header_list_bytes_max)
-        .initial_stream_window_size(limits.h2.stream_window_bytes)
-        .initial_connection_window_size(limits.h2.connection_window_bytes)
-        .max_pending_accept_reset_streams(limits.h2.pending_resets_max)
-        .max_local_error_reset_streams(limits.h2.local_resets_max)
-        .max_send_buf_size(limits.h2.send_buffer_bytes_max);
-    builder
-}
-
-/// Spawns HTTP/2 streams where the drain waits for them.
-#[derive(Clone, Debug)]
-struct Streams(TaskTracker);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
-    fn execute(&self, stream: F) {
-        self.0.spawn(stream);
-    }
-}
-
-/// A connection of either protocol.
-trait Driven: Future<Output = hyper::Result<()>> {
-    /// Takes no new request, and ends after those that run.
-    fn finish(self: Pin<&mut Self>);
-}
-
-impl<S, B> Driven for http1::Connection<TokioIo<Stream>, S>
-where
-    S: hyper::service::HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<S, B> Driven for http2::Connection<TokioIo<Stream>, S, Streams>
-where
-    S: hyper::service::HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
     }
 }
 

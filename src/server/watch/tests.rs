@@ -155,14 +155,3 @@ async fn the_drain_ends_what_has_no_limit() {
     advance(3 * SECOND).await;
     assert_eq!(look(&mut watch, &activity, &mut timer).await, Some(Expiry::Drained));
 }
-
-#[test]
-fn the_last_request_and_its_fault_are_found_by_number() {
-    let activity = Activity::default();
-    assert_eq!(activity.standing(1), Standing::OthersFollow);
-    activity.set_last_request(3, None);
-    assert_eq!(activity.standing(2), Standing::OthersFollow);
-    assert_eq!(activity.standing(3), Standing::Last);
-    activity.set_last_request(4, Some(Refusal::TargetTooLong));
-    assert_eq!(activity.standing(4), Standing::Refused(Refusal::TargetTooLong));
-}
