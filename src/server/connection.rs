@@ -1,0 +1,293 @@
+//! One connection, from the accepted socket to its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION};
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::activity::{Activity, Standing};
+use super::body::{InFlight, ResponseBody};
+use super::counters::ConnectionCounters;
+use super::door::{self, Refusal};
+use super::head::Scanner;
+use super::peer::{Peer, Protocol, TlsInfo};
+use super::protocol::{Driven, Streams, http1_builder, http2_builder};
+use super::settings::Settings;
+use super::stream::{FirstBytes, Stream, Transport};
+use super::watch::{Expiry, Watch};
+
+/// RFC 9113 §3.4.
+const H2_PREFACE: &[u8; FirstBytes::MAX] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What all connections of a process share.
+#[derive(Debug)]
+pub(super) struct Shared<H> {
+    pub(super) settings: Settings,
+    pub(super) handler: H,
+    pub(super) counters: Arc<ConnectionCounters>,
+    pub(super) shutdown: CancellationToken,
+    /// Connections and HTTP/2 streams.
+    pub(super) tasks: TaskTracker,
+}
+
+/// A socket as accepted.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) socket: TcpStream,
+    pub(super) address: SocketAddr,
+    pub(super) local: SocketAddr,
+}
+
+/// Serves a connection to its end. Before its first request a shutdown just ends it.
+pub(super) async fn serve<H, F, B>(shared: Arc<Shared<H>>, accepted: Accepted, tls: Option<Arc<ServerConfig>>)
+where
+    H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // Boxed, as are the protocols below: a task is as large as its largest state, and most connections are idle.
+    let opened = Box::pin(shared.shutdown.run_until_cancelled(open(&shared, accepted, tls))).await;
+    let Some(Some((transport, first, peer))) = opened else { return };
+    let activity = Arc::new(Activity::default());
+    let protocol = peer.protocol;
+    let scanner = (protocol == Protocol::H1).then(|| Scanner::new(&shared.settings.limits));
+    let io = TokioIo::new(Stream::new(transport, Arc::clone(&activity), first, scanner));
+    let door =
+        Arc::new(Door { shared: Arc::clone(&shared), activity: Arc::clone(&activity), peer: Arc::new(peer) });
+    let service = service_fn(move |request| {
+        let number = door.activity.begin_request();
+        let in_flight = InFlight::new(Arc::clone(&door.activity));
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.answer(request, number, in_flight).await) }
+    });
+    match protocol {
+        Protocol::H1 => {
+            let connection = http1_builder(&shared.settings.limits).serve_connection(io, service);
+            Box::pin(drive(connection, &shared, &activity, protocol)).await;
+        }
+        Protocol::H2 => {
+            let builder = http2_builder(&shared.settings.limits, Streams::new(shared.tasks.clone()));
+            Box::pin(drive(builder.serve_connection(io, service), &shared, &activity, protocol)).await;
+        }
+    }
+    shared.counters.bytes_read.add(activity.bytes_read.load(Ordering::Relaxed));
+    shared.counters.bytes_written.add(activity.bytes_written.load(Ordering::Relaxed));
+}
+
+/// The handshake, or the first bytes of a plain socket: which protocol it is.
+async fn open<H>(
+    shared: &Shared<H>,
+    accepted: Accepted,
+    tls: Option<Arc<ServerConfig>>,
+) -> Option<(Transport, FirstBytes, Peer)> {
+    let Accepted { socket, address, local } = accepted;
+    let limits = &shared.settings.limits;
+    let counters = &shared.counters;
+    let Some(config) = tls else {
+        let deadline = Instant::now() + limits.header_read_timeout;
+        let Ok(sniffed) = timeout_at(deadline, sniff(socket, shared.settings.h2c)).await else {
+            counters.header_timeouts.increment();
+            return None;
+        };
+        let (socket, first, protocol) = sniffed.ok()?;
+        return Some((Transport::Plain(socket), first, Peer { address, local, protocol, tls: None }));
+    };
+    let handshake = TlsAcceptor::from(config).accept(socket);
+    let session = match timeout(limits.tls_handshake_timeout, handshake).await {
+        Ok(Ok(session)) => session,
+        Ok(Err(error)) => {
+            counters.tls_handshakes_failed.increment();
+            tracing::debug!(%address, %error, "TLS handshake failed");
+            return None;
+        }
+        Err(_) => {
+            counters.tls_handshakes_timed_out.increment();
+            return None;
+        }
+    };
+    counters.tls_handshakes_done.increment();
+    let (_, state) = session.get_ref();
+    let protocol = if state.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
+    let tls = TlsInfo { sni: state.server_name().map(Box::from), version: state.protocol_version() };
+    let peer = Peer { address, local, protocol, tls: Some(tls) };
+    Some((Transport::Tls(Box::new(session)), FirstBytes::default(), peer))
+}
+
+/// Waits for a plain socket's first bytes, before anything is allocated for it. They are read, not peeked at: a part of
+/// the preface would make peeking spin until the rest comes.
+async fn sniff(mut socket: TcpStream, h2c: bool) -> std::io::Result<(TcpStream, FirstBytes, Protocol)> {
+    let mut first = FirstBytes::default();
+    socket.readable().await?;
+    if !h2c {
+        return Ok((socket, first, Protocol::H1));
+    }
+    loop {
+        let count = socket.read(first.free()).await?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        first.advance(count);
+        if !H2_PREFACE.starts_with(first.filled()) {
+            return Ok((socket, first, Protocol::H1));
+        }
+        if first.filled().len() == H2_PREFACE.len() {
+            return Ok((socket, first, Protocol::H2));
+        }
+    }
+}
+
+/// Runs a connection until it ends, a limit ends it, or the drain does.
+async fn drive<H>(connection: impl Driven, shared: &Shared<H>, activity: &Activity, protocol: Protocol) {
+    let mut connection = pin!(connection);
+    let mut shutdown = pin!(shared.shutdown.cancelled());
+    let mut watch = Watch::new(&shared.settings.limits, protocol, Instant::now());
+    let mut timer = pin!(sleep_until(watch.first_due()));
+    // HTTP/1.1 says in the last answer that it is the last.
+    let requests_max = match protocol {
+        Protocol::H1 => u32::MAX,
+        Protocol::H2 => shared.settings.limits.requests_max_h2,
+    };
+    let mut is_finishing = false;
+    let end = std::future::poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(end) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Ok(end));
+            }
+            if !is_finishing {
+                let is_drain = shutdown.as_mut().poll(cx).is_ready();
+                if is_drain || activity.requests() >= requests_max {
+                    is_finishing = true;
+                    if is_drain {
+                        watch.end_within(shared.settings.drain_timeout, Instant::now());
+                    }
+                    connection.as_mut().finish();
+                    continue;
+                }
+            }
+            return match watch.look(activity, timer.as_mut(), cx) {
+                None => Poll::Pending,
+                Some(Expiry::Idle) if !is_finishing => {
+                    is_finishing = true;
+                    shared.counters.idle_timeouts.increment();
+                    // GOAWAY, or the end of the stream; a client that does not answer it is not waited for.
+                    watch.end_within(shared.settings.limits.header_read_timeout, Instant::now());
+                    connection.as_mut().finish();
+                    continue;
+                }
+                Some(expiry) => Poll::Ready(Err(expiry)),
+            };
+        }
+    })
+    .await;
+    match end {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => note_failure(&error, &shared.counters),
+        Err(expiry) => note_expiry(expiry, shared, activity),
+    }
+}
+
+fn note_failure(error: &hyper::Error, counters: &ConnectionCounters) {
+    if error.is_parse() {
+        counters.refused_by_protocol.increment();
+    }
+    tracing::debug!(%error, "connection failed");
+}
+
+fn note_expiry<H>(expiry: Expiry, shared: &Shared<H>, activity: &Activity) {
+    let counters = &shared.counters;
+    let should_reset = match expiry {
+        Expiry::HeaderTimeout => {
+            counters.header_timeouts.increment();
+            false
+        }
+        Expiry::StalledWrite => {
+            counters.stalled_writes.increment();
+            true
+        }
+        Expiry::TooSlow => {
+            counters.too_slow_readers.increment();
+            true
+        }
+        Expiry::Drained if shared.shutdown.is_cancelled() => {
+            counters.cut_by_drain.increment();
+            true
+        }
+        Expiry::Drained | Expiry::Idle | Expiry::Lingered => false,
+    };
+    activity.should_reset.store(should_reset, Ordering::Relaxed);
+}
+
+/// What stands between a connection's requests and the handler.
+struct Door<H> {
+    shared: Arc<Shared<H>>,
+    activity: Arc<Activity>,
+    peer: Arc<Peer>,
+}
+
+impl<H> Door<H> {
+    async fn answer<F, B>(
+        &self,
+        request: Request<Incoming>,
+        number: u32,
+        in_flight: InFlight,
+    ) -> Response<ResponseBody<B>>
+    where
+        H: Fn(Request<Incoming>, Arc<Peer>) -> F,
+        F: Future<Output = Response<B>>,
+    {
+        let Shared { settings, handler, counters, .. } = &*self.shared;
+        let is_h1 = self.peer.protocol == Protocol::H1;
+        let standing = if is_h1 { self.activity.standing(number) } else { Standing::OthersFollow };
+        counters.requests.increment();
+        let verdict = match standing {
+            Standing::Refused(refusal) => Err(refusal),
+            Standing::Last | Standing::OthersFollow => {
+                door::check(&request, request.body().is_end_stream(), &settings.limits)
+            }
+        };
+        if let Err(refusal) = verdict {
+            counters.count_refusal(refusal);
+            tracing::debug!(address = %self.peer.address, %refusal, "refused at the door");
+            self.activity.should_linger.store(is_h1, Ordering::Relaxed);
+            return refuse(refusal, is_h1).map(|()| ResponseBody::new(None, in_flight));
+        }
+        let is_last = standing == Standing::Last || (is_h1 && number >= settings.limits.requests_max_h1);
+        let mut response = handler(request, Arc::clone(&self.peer)).await;
+        if is_last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| ResponseBody::new(Some(body), in_flight))
+    }
+}
+
+fn refuse(refusal: Refusal, is_h1: bool) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = refusal.status();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if refusal == Refusal::Method {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    }
+    if is_h1 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,65 @@
+//! What the listeners count, for the metrics to read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::door::Refusal;
+
+/// A count that only grows, or a gauge where its field says so.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(super) fn increment(&self) {
+        self.add(1);
+    }
+
+    pub(super) fn decrement(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The counters of all listeners of a process.
+#[derive(Debug, Default)]
+pub struct ConnectionCounters {
+    /// A gauge: connections open at the moment.
+    pub open: Count,
+    pub accepted: Count,
+    /// Accepting failed (file limit and the like); the listener waited and went on.
+    pub accept_errors: Count,
+    pub refused_by_total: Count,
+    pub refused_by_address: Count,
+    pub tls_handshakes_done: Count,
+    pub tls_handshakes_failed: Count,
+    pub tls_handshakes_timed_out: Count,
+    pub requests: Count,
+    /// Heads that hyper or h2 refused by themselves.
+    pub refused_by_protocol: Count,
+    pub header_timeouts: Count,
+    pub idle_timeouts: Count,
+    pub stalled_writes: Count,
+    pub too_slow_readers: Count,
+    /// Connections that still had work when the drain's time was over.
+    pub cut_by_drain: Count,
+    pub bytes_read: Count,
+    pub bytes_written: Count,
+    refusals: [Count; Refusal::ALL.len()],
+}
+
+impl ConnectionCounters {
+    /// Requests refused at the door for one reason.
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        self.refusals[refusal as usize].value()
+    }
+
+    pub(super) fn count_refusal(&self, refusal: Refusal) {
+        self.refusals[refusal as usize].increment();
+    }
+}

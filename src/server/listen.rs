@@ -1,0 +1,222 @@
+//! Binds the listeners, accepts connections, and drains.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::{self, Accepted, Shared};
+use super::counters::ConnectionCounters;
+use super::peer::Peer;
+use super::settings::Settings;
+use super::slots::Slots;
+use super::tls::{self, TlsError};
+
+/// Why the listeners do not stand.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("cannot listen on {address}: {source}")]
+    Bind { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("no address to listen on is given")]
+    NoAddress,
+}
+
+/// Listeners that stand, with nothing accepted yet.
+#[derive(Debug)]
+pub struct Bound {
+    http: Vec<TcpListener>,
+    https: Vec<TcpListener>,
+    tls: Option<Arc<ServerConfig>>,
+    settings: Settings,
+}
+
+/// Binds all addresses, or none. Has to be called within a runtime.
+pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
+    if settings.http.is_empty() && settings.https.is_empty() {
+        return Err(ServerError::NoAddress);
+    }
+    let tls = match (&settings.certificates, settings.https.is_empty()) {
+        (_, true) => None,
+        (Some(certificates), false) => Some(tls::server_config(Arc::clone(certificates))?),
+        (None, false) => return Err(TlsError::NoneGiven.into()),
+    };
+    let all = |addresses: &[SocketAddr]| {
+        let one = |address: &SocketAddr| {
+            listen(*address, &settings).map_err(|source| ServerError::Bind { address: *address, source })
+        };
+        addresses.iter().map(one).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(Bound { http: all(&settings.http)?, https: all(&settings.https)?, tls, settings })
+}
+
+/// Options set here are inherited by the accepted sockets (Linux and the BSDs), which saves calls for each connection.
+fn listen(address: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
+    const BACKLOG: i32 = 4096;
+    const KEEPALIVE: Duration = Duration::from_mins(1);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    // The kernel's part of the same limit: bytes that it holds and that nobody acknowledges.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(settings.limits.stalled_write_timeout + KEEPALIVE / 2))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Bound {
+    /// The addresses of the plain listeners and of the TLS ones, in the order of the settings.
+    pub fn local_addresses(&self) -> io::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
+        let all = |listeners: &[TcpListener]| listeners.iter().map(TcpListener::local_addr).collect();
+        let http: io::Result<_> = all(&self.http);
+        Ok((http?, all(&self.https)?))
+    }
+
+    /// Serves until `shutdown`, then drains: the listeners close at once, idle connections too, requests that run go on
+    /// for at most the drain's time. Connections that had to be cut are counted in `cut_by_drain`.
+    pub async fn run<H, F, B>(
+        self,
+        handler: H,
+        counters: Arc<ConnectionCounters>,
+        shutdown: CancellationToken,
+    ) where
+        H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        /// Connections end by themselves at the drain's limit; this is for their tasks to notice.
+        const GRACE: Duration = Duration::from_secs(1);
+        let drain_timeout = self.settings.drain_timeout;
+        let slots = Arc::new(Slots::new(&self.settings.limits, Arc::clone(&counters)));
+        let tasks = TaskTracker::new();
+        let shared = Arc::new(Shared {
+            settings: self.settings,
+            handler,
+            counters,
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+        });
+        let plain = self.http.into_iter().map(|listener| (listener, None));
+        let secure = self.https.into_iter().map(|listener| (listener, self.tls.clone()));
+        for (listener, tls) in plain.chain(secure) {
+            tasks.spawn(accept(listener, tls, Arc::clone(&shared), Arc::clone(&slots)));
+        }
+        shutdown.cancelled().await;
+        tasks.close();
+        if tokio::time::timeout(drain_timeout + GRACE, tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = tasks.len(), "not everything ended within the drain's time");
+        }
+    }
+}
+
+/// Accepts until shutdown; no error ends it.
+async fn accept<H, F, B>(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    shared: Arc<Shared<H>>,
+    slots: Arc<Slots>,
+) where
+    H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut backoff = Backoff::default();
+    let shutdown = shared.shutdown.clone();
+    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((socket, address)) => {
+                backoff = Backoff::default();
+                take_in(socket, address, tls.clone(), &shared, &slots);
+            }
+            // The client was gone before its turn.
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                shared.counters.accept_errors.increment();
+                tracing::error!(%error, "cannot accept connections; trying again");
+                let pause = tokio::time::sleep(backoff.next());
+                if shutdown.run_until_cancelled(pause).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn take_in<H, F, B>(
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    shared: &Arc<Shared<H>>,
+    slots: &Arc<Slots>,
+) where
+    H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    shared.counters.accepted.increment();
+    // Dropped, the socket closes; there is no room to say why.
+    let Some(slot) = slots.take(address.ip()) else { return };
+    let Ok(local) = socket.local_addr() else { return };
+    let connection = connection::serve(Arc::clone(shared), Accepted { socket, address, local }, tls);
+    shared.tasks.spawn(async move {
+        connection.await;
+        drop(slot);
+    });
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+/// Pauses after errors of accepting, such as a full table of files: 5 ms, then twice as long each time, up to 500 ms.
+#[derive(Debug)]
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(Duration::from_millis(5))
+    }
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (self.0 * 2).min(Duration::from_millis(500));
+        pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_half_a_second() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = (0..9).map(|_| backoff.next().as_millis()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 500, 500]);
+    }
+}

@@ -1,0 +1,29 @@
+//! Who is at the other end of a connection, given to the handler with each request.
+
+use std::net::SocketAddr;
+
+use rustls::ProtocolVersion;
+
+/// One connection's ends. Shared by all its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub local: SocketAddr,
+    pub protocol: Protocol,
+    /// `None` on a plain socket.
+    pub tls: Option<TlsInfo>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    H1,
+    H2,
+}
+
+/// What the TLS handshake agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// The server name that the client asked for, in lower case.
+    pub sni: Option<Box<str>>,
+    pub version: Option<ProtocolVersion>,
+}

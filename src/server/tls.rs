@@ -1,0 +1,181 @@
+//! Certificates and the TLS configuration: read from files, chosen by server name, replaced while running.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// What keeps a certificate from being used, with the file and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read {}: {source}. Give the path of a PEM file that this user may read", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{} holds no certificate. Give a PEM file with -----BEGIN CERTIFICATE-----, the server's own first", .0.display())]
+    NoCertificate(PathBuf),
+    #[error("{} holds no private key. Give a PEM file with an unencrypted PKCS#8, PKCS#1 or SEC1 key", .0.display())]
+    NoKey(PathBuf),
+    #[error("{}: the certificate does not parse ({reason}). Make it anew, in X.509 version 3", path.display())]
+    Malformed { path: PathBuf, reason: String },
+    #[error("{} is not the key of the certificate in {}. Give the two files that were made together", key.display(), certificate.display())]
+    KeyMismatch { certificate: PathBuf, key: PathBuf },
+    #[error("{}: this key cannot be used ({reason}). Use RSA of at least 2048 bits, ECDSA P-256 or P-384, or Ed25519", path.display())]
+    UnusableKey { path: PathBuf, reason: String },
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[from] rustls::Error),
+    #[error("there is no certificate for the https listeners. Name at least one")]
+    NoneGiven,
+}
+
+/// A certificate with its key, and the names that it is for.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    key: Arc<CertifiedKey>,
+    names: Vec<String>,
+    not_after: Duration,
+}
+
+impl Certificate {
+    /// DNS names of the subject, in lower case, wildcards as `*.example.com`.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// When it expires, since the Unix epoch.
+    pub fn not_after(&self) -> Duration {
+        self.not_after
+    }
+}
+
+/// Reads a certificate chain and its key. One that is expired at `now` (since the Unix epoch) is used all the same, with a
+/// warning: a client that does not verify is better served than none.
+pub fn load_certificate(
+    certificate_path: &Path,
+    key_path: &Path,
+    now: Duration,
+) -> Result<Certificate, TlsError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+    };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(certificate_path)?)
+        .collect::<Result<_, _>>()
+        .map_err(|_| TlsError::NoCertificate(certificate_path.to_owned()))?;
+    let leaf = chain.first().cloned().ok_or_else(|| TlsError::NoCertificate(certificate_path.to_owned()))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&read(key_path)?).map_err(|_| TlsError::NoKey(key_path.to_owned()))?;
+    let malformed = |reason: String| TlsError::Malformed { path: certificate_path.to_owned(), reason };
+    let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|error| malformed(error.to_string()))?;
+    let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::KeyMismatch { certificate: certificate_path.to_owned(), key: key_path.to_owned() }
+        }
+        rustls::Error::InvalidCertificate(reason) => malformed(format!("{reason:?}")),
+        other => TlsError::UnusableKey { path: key_path.to_owned(), reason: other.to_string() },
+    })?;
+    let not_after = Duration::from_secs(u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0));
+    if not_after <= now {
+        tracing::warn!(certificate = %certificate_path.display(), "the certificate has expired; renew it");
+    }
+    Ok(Certificate { key: Arc::new(key), names: dns_names(&parsed), not_after })
+}
+
+fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The certificates in use. They can be replaced at any time; connections that stand keep theirs.
+#[derive(Debug)]
+pub struct Certificates(ArcSwap<ByName>);
+
+#[derive(Debug)]
+struct ByName {
+    default: Arc<CertifiedKey>,
+    exact: HashMap<String, Arc<CertifiedKey>>,
+    /// By what stands after the asterisk and its dot.
+    wildcard: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    /// The first is the default, for clients that name no server or an unknown one. Of two certificates for one name the
+    /// first is taken.
+    pub fn new(certificates: &[Certificate]) -> Result<Self, TlsError> {
+        Ok(Self(ArcSwap::from_pointee(ByName::new(certificates)?)))
+    }
+
+    /// For new handshakes from now on. On an error the ones in use stay.
+    pub fn replace(&self, certificates: &[Certificate]) -> Result<(), TlsError> {
+        self.0.store(Arc::new(ByName::new(certificates)?));
+        Ok(())
+    }
+}
+
+impl ByName {
+    fn new(certificates: &[Certificate]) -> Result<Self, TlsError> {
+        let first = certificates.first().ok_or(TlsError::NoneGiven)?;
+        let mut by_name =
+            Self { default: Arc::clone(&first.key), exact: HashMap::new(), wildcard: HashMap::new() };
+        for certificate in certificates {
+            for name in &certificate.names {
+                let (names, name) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut by_name.wildcard, parent),
+                    None => (&mut by_name.exact, name.as_str()),
+                };
+                names.entry(name.to_owned()).or_insert_with(|| Arc::clone(&certificate.key));
+            }
+        }
+        Ok(by_name)
+    }
+
+    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        // RFC 9525 §6.3: a wildcard stands for exactly one label, the left-most.
+        let parent = || name.split_once('.').map(|(_, parent)| parent);
+        self.exact.get(name).or_else(|| self.wildcard.get(parent()?))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let by_name = self.0.load();
+        // rustls gives the name in lower case.
+        let named = hello.server_name().and_then(|name| by_name.find(name));
+        Some(Arc::clone(named.unwrap_or(&by_name.default)))
+    }
+}
+
+/// The configuration of the https listeners: TLS 1.2 and 1.3, HTTP/2 before HTTP/1.1. Made once for a process, so that
+/// its ticket keys, which rotate by themselves, serve all listeners.
+pub(super) fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 2;
+    Ok(Arc::new(config))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+#[cfg(test)]
+mod tests;
