@@ -1,1 +1,9 @@
 //! The lab: everything for testing players without a network.
+
+pub mod answer;
+pub mod live;
+pub mod media;
+pub mod origin;
+pub mod playlists;
+pub mod subtitles;
+pub mod token_endpoint;
