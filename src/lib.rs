@@ -1,9 +1,12 @@
 //! Sluicegate: access control at the edge for HLS video. ARCHITECTURE.md says who may import whom.
 
+pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod edge;
 pub mod entropy;
 pub mod lab;
 pub mod origin;

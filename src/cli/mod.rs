@@ -1,3 +1,66 @@
-//! The subcommands, one file each.
+//! The command line: one file for each subcommand.
 
 pub mod cert;
+pub mod check;
+pub mod demo;
+pub mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::clock::Clock;
+
+/// Access control at the edge for HLS video
+///
+/// Sluicegate stands in front of an HLS origin. It verifies the access token of a viewer's first request, mints a
+/// session token, puts it on every URI of the playlists or in a cookie, and verifies it on every request that follows.
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: synthetic streams, an edge in front of them, a token endpoint and a player page, in one process
+    Demo(demo::DemoArgs),
+    /// Run the edge
+    Serve(serve::ServeArgs),
+    /// Judge a configuration without binding a port
+    Check(ConfigArgs),
+    /// Make a certificate for development
+    Cert(cert::CertArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = "config.toml", env = "SLUICEGATE_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// Runs the command of this process.
+pub fn run() -> ExitCode {
+    // Two providers could be compiled in one day; which one is used should not be found out at the first handshake.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let clock = Clock::system(0);
+    match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args, &clock),
+        Command::Cert(args) => match cert::run(&args, clock.now(), &mut std::io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+    }
+}
+
+/// One line on standard error, and the status of bad input.
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("sluicegate: {error}");
+    ExitCode::from(2)
+}

@@ -11,7 +11,7 @@ use toml::Spanned;
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
-use crate::lab::Lab;
+use crate::lab::origin::Streams;
 use crate::server::settings::{H2Limits, Limits, Settings};
 use crate::server::tls::Certificates;
 use crate::telemetry::access_log;
@@ -26,14 +26,15 @@ pub fn accept(
     folder: &Path,
     judge: &mut Judge,
     metrics: &Metrics,
-    lab: &Arc<Lab>,
+    lab: &Arc<Streams>,
+    now: Duration,
 ) -> Option<Config> {
     let mut warnings = Vec::new();
     let statuses = Statuses {
         unknown_host: status(&typed.server.unknown_host_status, &[404, 421], "unknown_host_status", judge),
         expired: StatusCode::FORBIDDEN,
     };
-    let certificates = certificates(&typed.tls, folder, judge);
+    let certificates = certificates(&typed.tls, folder, judge, now);
     if !typed.server.https.is_empty() && typed.tls.certificate.is_empty() {
         judge.fault(
             0..0,
@@ -130,11 +131,11 @@ fn operators_token(
     }
 }
 
-fn certificates(typed: &file::Tls, folder: &Path, judge: &mut Judge) -> Option<Arc<Certificates>> {
+fn certificates(typed: &file::Tls, folder: &Path, judge: &mut Judge, now: Duration) -> Option<Arc<Certificates>> {
     let mut loaded = Vec::new();
     for pair in &typed.certificate {
         let (cert, key) = (folder.join(pair.cert.get_ref()), folder.join(pair.key.get_ref()));
-        match crate::server::tls::load_certificate(&cert, &key) {
+        match crate::server::tls::load_certificate(&cert, &key, now) {
             Ok(certificate) => loaded.push(certificate),
             Err(error) => judge.fault(
                 pair.cert.span(),
@@ -146,7 +147,7 @@ fn certificates(typed: &file::Tls, folder: &Path, judge: &mut Judge) -> Option<A
     if loaded.is_empty() || judge.has_faults() {
         return None;
     }
-    match Certificates::new(loaded) {
+    match Certificates::new(&loaded) {
         Ok(certificates) => Some(Arc::new(certificates)),
         Err(error) => {
             judge.fault(0..0, format!("[[tls.certificate]]: {error}"), "");

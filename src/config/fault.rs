@@ -11,7 +11,7 @@ use thiserror::Error;
 pub struct Fault {
     message: String,
     #[source_code]
-    source: NamedSource<String>,
+    text: NamedSource<String>,
     #[label("here")]
     place: Option<SourceSpan>,
     #[help]
@@ -51,7 +51,7 @@ impl Judge {
         let cure = cure.into();
         self.faults.push(Fault {
             message: message.into(),
-            source: NamedSource::new(&self.file, self.text.clone()),
+            text: NamedSource::new(&self.file, self.text.clone()),
             place: has_place.then(|| place.clone().into()),
             cure: (!cure.is_empty()).then_some(cure),
             line_and_column: has_place.then(|| line_and_column(&self.text, place.start)),

@@ -10,12 +10,13 @@ pub mod units;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
 use crate::edge::property::Property;
-use crate::lab::Lab;
+use crate::lab::origin::Streams;
 use crate::server;
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
@@ -63,16 +64,16 @@ pub struct Cache {
     pub memory_bytes: u64,
     pub playlist_bytes_max: u64,
     pub waiters_max: usize,
-    pub wait: std::time::Duration,
+    pub wait: Duration,
 }
 
 /// Reads and judges the configuration at `path`.
-pub fn load(path: &Path, metrics: &Metrics, lab: &Arc<Lab>) -> Result<Config, Faults> {
+pub fn load(path: &Path, metrics: &Metrics, lab: &Arc<Streams>, now: Duration) -> Result<Config, Faults> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => {
             let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-            parse(&text, &name, &folder, metrics, lab)
+            parse(&text, &name, &folder, metrics, lab, now)
         }
         Err(error) => {
             let mut judge = Judge::new(&name, "");
@@ -86,11 +87,19 @@ pub fn load(path: &Path, metrics: &Metrics, lab: &Arc<Lab>) -> Result<Config, Fa
     }
 }
 
-/// Judges a configuration's text. `name` is what it is called in faults; relative files are taken from `folder`.
-pub fn parse(text: &str, name: &str, folder: &Path, metrics: &Metrics, lab: &Arc<Lab>) -> Result<Config, Faults> {
+/// Judges a configuration's text. `name` is what it is called in faults; relative files are taken from `folder`;
+/// certificates that have expired at `now` are warned of.
+pub fn parse(
+    text: &str,
+    name: &str,
+    folder: &Path,
+    metrics: &Metrics,
+    lab: &Arc<Streams>,
+    now: Duration,
+) -> Result<Config, Faults> {
     let mut judge = Judge::new(name, text);
     let accepted = match toml::from_str::<file::File>(text) {
-        Ok(typed) => accept::accept(typed, folder, &mut judge, metrics, lab),
+        Ok(typed) => accept::accept(typed, folder, &mut judge, metrics, lab, now),
         Err(error) => {
             judge.syntax(&error);
             None

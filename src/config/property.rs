@@ -27,7 +27,7 @@ use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostPattern;
 use crate::edge::property::{Carrier, Lifetimes, Property, QueryRule, Source};
-use crate::lab::Lab;
+use crate::lab::origin::Streams;
 use crate::origin::{self, Base, Origin};
 use crate::telemetry::metrics::Metrics;
 
@@ -49,7 +49,7 @@ pub fn accept(
     folder: &Path,
     judge: &mut Judge,
     metrics: &Metrics,
-    lab: &Arc<Lab>,
+    lab: &Arc<Streams>,
     statuses: Statuses,
     warnings: &mut Vec<String>,
 ) -> Option<Accepted> {
@@ -155,7 +155,7 @@ fn token_hosts(typed: &file::Property, hosts: &[(HostPattern, Range<usize>)], ju
     Hosts::new(&own, &token_hosts).ok()
 }
 
-fn source(typed: &file::Origin, folder: &Path, judge: &mut Judge, lab: &Arc<Lab>) -> Option<Source> {
+fn source(typed: &file::Origin, folder: &Path, judge: &mut Judge, lab: &Arc<Streams>) -> Option<Source> {
     let urls = typed.urls.get_ref();
     if urls.iter().any(|url| url.get_ref() == "lab:") {
         if urls.len() > 1 {

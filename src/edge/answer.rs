@@ -156,11 +156,11 @@ async fn side_document(
 fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Template> {
     let name = &property.rules.session_name;
     let has_references = |template: &Template| template.counts().own > 0 || template.counts().foreign_pathways > 0;
-    let steering = json::compile_steering(source.clone(), base, &property.hosts, name, &property.manifest).ok()?;
+    let steering = json::compile_steering(source, base, &property.hosts, name, &property.manifest).ok()?;
     if has_references(&steering) {
         return Some(steering);
     }
-    let assets = json::compile_asset_list(source.clone(), base, &property.hosts, name, &property.manifest).ok()?;
+    let assets = json::compile_asset_list(source, base, &property.hosts, name, &property.manifest).ok()?;
     has_references(&assets).then_some(assets)
 }
 

@@ -32,7 +32,7 @@ pub struct Body {
 
 impl Body {
     pub fn new(content: Content) -> Self {
-        let mut body = Self { content, ..Self::default() };
+        let mut body = Self { content, sent: 0, ended: false, expected: None, record: None };
         body.expected = body.remaining();
         body
     }
@@ -42,10 +42,14 @@ impl Body {
     }
 
     /// The same answer without its body, as HEAD wants it.
-    pub fn emptied(self) -> Self {
-        Self { content: Content::Empty, expected: Some(0), ..self }
+    #[must_use]
+    pub fn emptied(mut self) -> Self {
+        self.content = Content::Empty;
+        self.expected = Some(0);
+        self
     }
 
+    #[must_use]
     pub fn with_record(mut self, record: Box<Record>) -> Self {
         self.record = Some(record);
         self

@@ -13,7 +13,7 @@ use crate::domain::manifest::encoding::Limits;
 use crate::domain::manifest::Options;
 use crate::domain::policy::Rules;
 use crate::domain::session::carrier::CookieSettings;
-use crate::lab::Lab;
+use crate::lab::origin::Streams;
 use crate::origin::Origin;
 use crate::telemetry::metrics::PropertyMetrics;
 
@@ -80,7 +80,7 @@ pub struct Lifetimes {
 pub enum Source {
     Origin(Origin),
     /// The streams that are built in.
-    Lab(Arc<Lab>),
+    Lab(Arc<Streams>),
 }
 
 impl Source {
@@ -98,8 +98,8 @@ impl Source {
                 Ok(response.map(|rest| Content::Stream { read: bytes::Bytes::new(), rest }))
             }
             Self::Lab(lab) => {
-                let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-                Ok(lab.respond(method, path, query, &headers, now).map(Content::Whole))
+                let path = path_and_query.split('?').next().unwrap_or_default();
+                Ok(lab.respond(method, path, &headers, now).map(Content::Whole))
             }
         }
     }

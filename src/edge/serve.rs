@@ -169,7 +169,7 @@ impl Edge {
         parts: &Parts,
         caller: &Caller<'_>,
         target: &Target<'_>,
-        admission: &Admission,
+        admission: &Admission<'_>,
     ) -> Wanted {
         let viewer = Viewer { address: caller.client, scheme: caller.scheme, host: caller.host };
         let (unverified, verified) = match admission {
@@ -231,13 +231,16 @@ fn asked<'a>(target: &'a Target<'_>, headers: &'a HeaderMap, client: IpAddr) -> 
     }
 }
 
-fn note(property: &Property, admission: &Admission, record: &mut Record) {
+fn note(property: &Property, admission: &Admission<'_>, record: &mut Record) {
     match admission {
         Admission::Unverified(reason) => {
             property.metrics.count_unverified(*reason);
             record.reason(*reason);
         }
-        Admission::Session { session, .. } => property.metrics.count_verification(session.key_name()),
+        Admission::Session { admitted, .. } => {
+            property.metrics.count_verification(admitted.key_name);
+            record.session(admitted.id(), "");
+        }
         Admission::Open | Admission::Access { .. } => {}
     }
 }
@@ -278,8 +281,9 @@ fn last_segment(path: &str) -> &str {
 
 fn kind_of(playlist: &crate::store::playlists::Playlist) -> Kind {
     match playlist.template.kind() {
-        crate::domain::manifest::classify::Kind::Multivariant(_) => Kind::Multivariant,
+        crate::domain::manifest::classify::Kind::Multivariant => Kind::Multivariant,
         crate::domain::manifest::classify::Kind::Media(_) => Kind::MediaPlaylist,
+        crate::domain::manifest::classify::Kind::Json => Kind::Json,
     }
 }
 

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 pub fn query<'a>(query: &'a str, names: &[&str]) -> Cow<'a, str> {
     let is_secret = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = crate::domain::uri::escape::decode(name);
-        names.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes())) || looks_signed(value)
+        let name = crate::domain::uri::escape::decode(name).unwrap_or(Cow::Borrowed(name));
+        names.iter().any(|secret| name.eq_ignore_ascii_case(secret)) || looks_signed(value)
     };
     if !query.split('&').any(is_secret) {
         return Cow::Borrowed(query);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The values of the parameter `name`, still escaped. Names are exact: case-sensitive, not decoded, separated by `&` alone.
-pub fn values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+pub fn values<'q, 'n>(query: &'q str, name: &'n str) -> impl Iterator<Item = &'q str> + use<'q, 'n> {
     query.split('&').filter_map(move |parameter| {
         let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         (found == name).then_some(value)

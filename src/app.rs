@@ -1,0 +1,155 @@
+//! Builds every part from the configuration and joins them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::edge::Edge;
+use crate::edge::body::Body;
+use crate::server::counters::ConnectionCounters;
+use crate::server::door::Refusal;
+use crate::server::listen::{Bound, ServerError, bind};
+use crate::server::peer::Peer;
+use crate::server::settings::Settings;
+use crate::store::flights::Flights;
+use crate::store::playlists::Playlists;
+use crate::telemetry::access_log::{AccessLog, Writer};
+use crate::telemetry::metrics::Metrics;
+
+/// Everything that runs in one process, bound and ready.
+#[derive(Debug)]
+pub struct App {
+    pub edge: Arc<Edge>,
+    public: Bound,
+    operators: Option<(Bound, Arc<Admin>)>,
+    counters: Arc<ConnectionCounters>,
+    writer: Writer,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("the access log cannot be opened: {0}")]
+    AccessLog(io::Error),
+}
+
+impl App {
+    /// Binds all sockets and starts the access log. Nothing is accepted before [`App::run`]; it needs a runtime of
+    /// tokio around it.
+    pub fn build(config: Config, mut metrics: Metrics, clock: Clock) -> Result<Self, AppError> {
+        let public = bind(config.server)?;
+        let (log, writer) =
+            AccessLog::start(&config.log.access, config.log.format, config.log.access_queue).map_err(AppError::AccessLog)?;
+        let counters = Arc::new(ConnectionCounters::default());
+        let playlists = Arc::new(Playlists::new(config.cache.memory_bytes, config.cache.playlist_bytes_max));
+        export(&mut metrics, &counters, &playlists, &log);
+        let nobody = Arc::new(metrics.property(""));
+        let edge = Arc::new(Edge {
+            properties: config.properties,
+            clock,
+            playlists,
+            flights: Flights::new(config.cache.waiters_max),
+            wait: config.cache.wait,
+            log,
+            trusted_proxies: config.trusted_proxies,
+            client_address_header: config.client_address_header,
+            operator_token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
+            statuses: config.statuses,
+            nobody,
+        });
+        let metrics = Arc::new(metrics);
+        let operators = match config.admin {
+            Some(config::Admin { listen, token }) => {
+                let bound = bind(Settings { http: vec![listen], ..Settings::default() })?;
+                Some((bound, Arc::new(Admin { token, metrics })))
+            }
+            None => None,
+        };
+        Ok(Self { edge, public, operators, counters, writer })
+    }
+
+    /// The addresses of the plain and of the TLS listeners.
+    pub fn addresses(&self) -> io::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
+        self.public.local_addresses()
+    }
+
+    /// The address of the operators' listener.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        let (bound, _) = self.operators.as_ref()?;
+        bound.local_addresses().ok()?.0.first().copied()
+    }
+
+    /// Serves until `shutdown`, then drains.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let edge = self.edge.clone();
+        self.run_with(shutdown, move |request, peer| edge.clone().serve(request, peer)).await;
+    }
+
+    /// As [`App::run`], with a handler in front of the edge's.
+    pub async fn run_with<H, F>(self, shutdown: CancellationToken, handler: H)
+    where
+        H: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let operators = async {
+            if let Some((bound, admin)) = self.operators {
+                let handler = move |request: Request<Incoming>, _: Arc<Peer>| admin.clone().serve(request);
+                bound.run(handler, Arc::new(ConnectionCounters::default()), shutdown.clone()).await;
+            }
+        };
+        tokio::join!(self.public.run(handler, self.counters, shutdown.clone()), operators);
+        // The edge holds the near end of the log; what is queued is written before the process ends.
+        let writer = self.writer;
+        let _ = tokio::task::spawn_blocking(move || writer.finish()).await;
+    }
+}
+
+/// What other parts count, into the metrics.
+fn export(metrics: &mut Metrics, counters: &Arc<ConnectionCounters>, playlists: &Arc<Playlists>, log: &AccessLog) {
+    type Pick = fn(&ConnectionCounters) -> u64;
+    let counts: [(&str, &str, Pick); 14] = [
+        ("connections_accepted", "Connections accepted", |of| of.accepted.value()),
+        ("connections_refused_by_total", "Connections refused: too many in all", |of| of.refused_by_total.value()),
+        ("connections_refused_by_address", "Connections refused: too many of one address", |of| {
+            of.refused_by_address.value()
+        }),
+        ("accept_errors", "Failures to accept (file limit and the like)", |of| of.accept_errors.value()),
+        ("tls_handshakes_done", "TLS handshakes that succeeded", |of| of.tls_handshakes_done.value()),
+        ("tls_handshakes_failed", "TLS handshakes that failed", |of| of.tls_handshakes_failed.value()),
+        ("tls_handshakes_timed_out", "TLS handshakes over their time", |of| of.tls_handshakes_timed_out.value()),
+        ("requests_refused_by_protocol", "Heads that could not be read as HTTP", |of| of.refused_by_protocol.value()),
+        ("header_timeouts", "Connections closed: a head did not come in time", |of| of.header_timeouts.value()),
+        ("idle_timeouts", "Connections closed: idle", |of| of.idle_timeouts.value()),
+        ("stalled_writes", "Connections closed: the client took no byte", |of| of.stalled_writes.value()),
+        ("too_slow_readers", "Connections closed: the client read below the least rate", |of| {
+            of.too_slow_readers.value()
+        }),
+        ("connections_cut_by_drain", "Connections cut at the end of the drain", |of| of.cut_by_drain.value()),
+        ("connection_bytes_written", "Bytes written to connections", |of| of.bytes_written.value()),
+    ];
+    for (name, help, pick) in counts {
+        let counters = counters.clone();
+        metrics.export_count(name, help, Box::new(move || pick(&counters)));
+    }
+    for refusal in Refusal::ALL {
+        let counters = counters.clone();
+        let name = format!("door_refusals_{}", refusal.as_str());
+        metrics.export_count(&name, "Requests refused at the door", Box::new(move || counters.refused(refusal)));
+    }
+    let open = counters.clone();
+    metrics.export_level("connections_open", "Connections open", Box::new(move || open.open.value()));
+    let kept = playlists.clone();
+    metrics.export_level("playlists_kept", "Playlists in memory", Box::new(move || kept.count() as u64));
+    let kept = playlists.clone();
+    metrics.export_level("playlists_kept_bytes", "Bytes of playlists in memory", Box::new(move || kept.bytes()));
+    let lines = log.clone();
+    metrics.export_count("access_log_dropped", "Access log lines dropped, the queue being full", Box::new(move || lines.dropped()));
+}

@@ -1,0 +1,112 @@
+//! `sluicegate serve`: the edge, until it is told to end.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{self, Log};
+use crate::lab::origin::Streams;
+use crate::telemetry::access_log::Format;
+use crate::telemetry::metrics::Metrics;
+
+use super::{ConfigArgs, check, fail};
+
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Seconds by which the edge's clock is ahead of the system's (negative: behind), to test expiry
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
+    clock_offset: i64,
+}
+
+pub fn run(args: &ServeArgs) -> ExitCode {
+    let metrics = Metrics::new();
+    let clock = Clock::system(args.clock_offset);
+    let config = match config::load(&args.config.config, &metrics, &Arc::new(Streams::new()), clock.now()) {
+        Ok(config) => config,
+        Err(faults) => {
+            check::report(faults);
+            return ExitCode::from(2);
+        }
+    };
+    log_to_stderr(&config.log);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match runtime(config.workers) {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    runtime.block_on(async {
+        let summary = config.summary.clone();
+        let app = match App::build(config, metrics, clock) {
+            Ok(app) => app,
+            Err(error) => return fail(&error),
+        };
+        for line in summary {
+            tracing::info!("{line}");
+        }
+        announce(&app);
+        let shutdown = CancellationToken::new();
+        end_on_signal(shutdown.clone());
+        app.run(shutdown).await;
+        ExitCode::SUCCESS
+    })
+}
+
+fn announce(app: &App) {
+    if let Ok((plain, secure)) = app.addresses() {
+        for address in plain {
+            tracing::info!("listening on http://{address}");
+        }
+        for address in secure {
+            tracing::info!("listening on https://{address}");
+        }
+    }
+    if let Some(address) = app.admin_address() {
+        tracing::info!("operators' listener on http://{address}");
+    }
+}
+
+/// A runtime with so many threads; 0 for one per CPU.
+pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if workers > 0 {
+        builder.worker_threads(workers);
+    }
+    builder.max_blocking_threads(64).enable_all().build()
+}
+
+/// Diagnostics go to standard error, so that the access log may have standard output for itself.
+pub fn log_to_stderr(log: &Log) {
+    let filter = tracing_subscriber::EnvFilter::new(&log.level);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        Format::Text => builder.with_target(false).init(),
+        Format::Json => builder.json().init(),
+    }
+}
+
+/// SIGTERM and SIGINT begin the drain; a second one ends the process at once.
+pub fn end_on_signal(shutdown: CancellationToken) {
+    tokio::spawn(async move {
+        signal().await;
+        tracing::info!("draining; a second signal ends at once");
+        shutdown.cancel();
+        signal().await;
+        std::process::exit(130);
+    });
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
