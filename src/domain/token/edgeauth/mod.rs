@@ -29,6 +29,7 @@ use std::time::Duration;
 use super::address::AddressMatch;
 use super::key::{Algorithm, Secret};
 
+mod cures;
 pub mod dialect;
 pub mod explain;
 pub mod fields;
