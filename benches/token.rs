@@ -71,7 +71,7 @@ fn tokens(criterion: &mut Criterion) {
         bencher.iter(|| sessions.admit(black_box(&wrong), &at, NOW));
     });
     criterion.bench_function("path: already normal", |bencher| {
-        bencher.iter(|| normalise(black_box(PATH)).is_ok())
+        bencher.iter(|| normalise(black_box(PATH)).is_ok());
     });
     criterion.bench_function("acl: one pattern", |bencher| {
         bencher.iter(|| acl::covers(black_box("/vod/*"), PATH));

@@ -4,6 +4,7 @@ pub mod cert;
 pub mod check;
 pub mod demo;
 pub mod serve;
+pub mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Judge a configuration without binding a port
     Check(ConfigArgs),
+    /// Make, read and judge access tokens
+    Token(token::args::TokenArgs),
     /// Make a certificate for development
     Cert(cert::CertArgs),
 }
@@ -52,6 +55,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &clock),
+        Command::Token(args) => token::run(&args, clock.now(), &mut std::io::stdout(), &mut std::io::stderr()),
         Command::Cert(args) => match cert::run(&args, clock.now(), &mut std::io::stdout()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),

@@ -2,8 +2,12 @@
 
 use proptest::prelude::*;
 
+use super::mint::sign;
+use super::verify::PRESENTED_BYTES_MAX;
 use super::*;
 use crate::domain::token::edgeauth;
+use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::reason::Reason;
 
 const NOW: UnixTime = Duration::from_secs(1_700_000_000);
 const MINUTE: u64 = 1_699_999_980;

@@ -193,14 +193,12 @@ impl Digest {
 
     /// From lower-case hex of exactly the algorithm's length.
     pub fn from_hex(hex: &str, algorithm: Algorithm) -> Option<Self> {
-        if hex.len() != algorithm.hex_digits()
-            || hex.bytes().any(|digit| !matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-        {
+        if hex.len() != algorithm.hex_digits() {
             return None;
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            *byte = crate::domain::uri::escape::escaped_byte(pair)?;
+            *byte = lower_nibble(pair[0])? << 4 | lower_nibble(pair[1])?;
         }
         Some(Self { bytes, length: hex.len() / 2 })
     }
@@ -220,6 +218,14 @@ impl Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest(..)")
+    }
+}
+
+const fn lower_nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 

@@ -68,19 +68,17 @@ pub fn decode(text: &str) -> Option<Cow<'_, str>> {
 /// [`decode`] into a buffer of the caller's, without allocating: the length written, or `None` when an escape is broken or
 /// the buffer is too small.
 pub fn decode_into(text: &[u8], buffer: &mut [u8]) -> Option<usize> {
-    let (mut read, mut written) = (0, 0);
-    while let Some(&byte) = text.get(read) {
-        let slot = buffer.get_mut(written)?;
-        if byte == b'%' {
-            *slot = escaped_byte(text.get(read + 1..)?)?;
-            read += 3;
-        } else {
-            *slot = byte;
-            read += 1;
-        }
+    let (mut rest, mut written) = (text, 0);
+    loop {
+        let run = memchr::memchr(b'%', rest).unwrap_or(rest.len());
+        let (raw, escape) = rest.split_at(run);
+        buffer.get_mut(written..written + run)?.copy_from_slice(raw);
+        written += run;
+        let Some((_, digits)) = escape.split_first() else { return Some(written) };
+        *buffer.get_mut(written)? = escaped_byte(digits)?;
         written += 1;
+        rest = &digits[2..];
     }
-    Some(written)
 }
 
 /// The byte that two hex digits at the start of `digits` stand for.

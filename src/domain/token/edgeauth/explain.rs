@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
+use super::cures::{directory, for_fields};
 use super::fields::{Fields, split_hmac};
 use super::verify::{Form, Verifier};
 use super::{Presented, Settings};
-use crate::domain::token::acl;
 use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::{Algorithm, Secret};
 use crate::domain::token::reason::Reason;
@@ -79,7 +79,7 @@ impl Verifier {
                 Err(reason) => explanation.failed(name, reason, detail),
             }
         }
-        explanation.cures.extend(cures_for_fields(fields, presented, now));
+        explanation.cures.extend(for_fields(fields, presented, now));
     }
 
     /// Tries the usual mistakes, one at a time, until the signature matches.
@@ -126,7 +126,7 @@ impl Verifier {
         }
         explanation.cures.extend(self.cures_by_trial(presented));
         if let Ok(fields) = Fields::parse(signed, self.writing()) {
-            explanation.cures.extend(cures_for_fields(&fields, presented, now));
+            explanation.cures.extend(for_fields(&fields, presented, now));
         }
     }
 
@@ -236,11 +236,6 @@ fn textual_keys(settings: &Settings) -> Vec<(&'static str, Secret)> {
     keys
 }
 
-fn directory(path: &str) -> String {
-    let end = path.rfind('/').map_or(0, |slash| slash + 1);
-    format!("{}*", &path[..end])
-}
-
 fn detail(check: &str, fields: &Fields<'_>, presented: &Presented<'_>, now: UnixTime) -> String {
     let now = now.as_secs();
     match check {
@@ -260,49 +255,4 @@ fn detail(check: &str, fields: &Fields<'_>, presented: &Presented<'_>, now: Unix
         "limits" => "sizes of id and acl".to_owned(),
         _ => String::new(),
     }
-}
-
-/// Mistakes that show in the fields themselves.
-pub fn cures_for_fields(fields: &Fields<'_>, presented: &Presented<'_>, now: UnixTime) -> Vec<String> {
-    const MILLISECONDS: u64 = 100_000_000_000;
-    let now = now.as_secs();
-    let mut cures = Vec::new();
-    for (name, value) in [("st", fields.start), ("exp", Some(fields.expires))] {
-        if value.is_some_and(|value| value >= MILLISECONDS) {
-            cures.push(format!("{name} looks like milliseconds: give Unix time in seconds"));
-        }
-    }
-    if fields.start.is_some_and(|start| start < MILLISECONDS && start > now && start - now <= 300) {
-        cures.push(
-            "the signer's clock is ahead of this one: synchronise both, or leave the start out".to_owned(),
-        );
-    }
-    if fields.expires <= now && now - fields.expires <= 300 {
-        cures.push("it ended within the last five minutes: sign a new one, with a longer window if players start late".to_owned());
-    }
-    if let Some(acl) = fields.acl {
-        let acl = acl::normalise(acl);
-        if !acl::covers(&acl, presented.path) {
-            cures.push(format!(
-                "the acl does not cover this path: sign for {:?}, say",
-                directory(presented.path)
-            ));
-        } else if covers_only_playlists(&acl) {
-            cures.push(format!(
-                "the acl covers the playlist but not what it names: sign for {:?} if the session is to carry the acl",
-                directory(presented.path)
-            ));
-        }
-    }
-    if fields.ip.is_some()
-        && fields.ip.and_then(crate::domain::token::address::parse) != Some(presented.client.to_canonical())
-    {
-        cures.push("the client's address differs (dual stack, mobile, a proxy not listed in trusted_proxies): leave ip out, or match by prefix".to_owned());
-    }
-    cures
-}
-
-fn covers_only_playlists(acl: &str) -> bool {
-    acl.split(acl::SEPARATOR)
-        .all(|pattern| pattern.trim_end_matches('*').to_ascii_lowercase().ends_with("m3u8"))
 }

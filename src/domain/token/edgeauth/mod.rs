@@ -7,7 +7,7 @@
 //! token      = fields + hmac=…                                                              joined by "~"
 //! ```
 //!
-//! `E` is the identity or one of the SDKs' URL escapers ([`Dialect`]). Where the SDKs disagree, Python's is followed in
+//! `E` is the identity or one of the SDKs' URL escapers ([`dialect::Dialect`]). Where the SDKs disagree, Python's is followed in
 //! signing, and every other one is accepted in verifying:
 //!
 //! | topic | Python (followed) | others |
@@ -26,11 +26,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use dialect::Dialect;
-
 use super::address::AddressMatch;
 use super::key::{Algorithm, Secret};
 
+mod cures;
 pub mod dialect;
 pub mod explain;
 pub mod fields;

@@ -1,6 +1,7 @@
 //! Signing: the token that Akamai's Python SDK would make.
 
-use super::{Delimiters, Dialect};
+use super::Delimiters;
+use super::dialect::Dialect;
 use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::{Algorithm, Secret, Signer};
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::dialect::Dialect;
 use super::explain::Explanation;
 use super::sign::{MintError, MintRequest, Start, Target, sign};
 use super::verify::Verifier;

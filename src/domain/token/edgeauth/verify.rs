@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use super::dialect::Dialect;
 use super::fields::{Fields, Writing, has_acl, split_hmac};
-use super::{Delimiters, Dialect, Presented, Settings};
+use super::{Delimiters, Presented, Settings};
 use crate::domain::token::acl;
 use crate::domain::token::grant::{Grant, UnixTime};
 use crate::domain::token::key::{Digest, Secret, Signer};
@@ -128,7 +129,7 @@ impl Verifier {
             check(self, &fields, presented, now)?;
         }
         Ok(Grant {
-            acl: fields.acl.map(|acl| self.separated(acl)),
+            acl: fields.acl.map(|acl| self.separated(acl).into_owned()),
             expires: fields.expires,
             ip: fields.ip.map(str::to_owned),
             session_id: fields.id.map(str::to_owned),
@@ -284,12 +285,12 @@ impl Verifier {
     }
 
     /// The ACL with `!` between its patterns, whatever the signer puts there.
-    fn separated(&self, acl: &str) -> String {
+    fn separated<'a>(&self, acl: &'a str) -> Cow<'a, str> {
         let Delimiters { acl: separator, .. } = self.settings.delimiters;
         if separator == acl::SEPARATOR {
-            return acl.to_owned();
+            return Cow::Borrowed(acl);
         }
-        acl.replace(acl::SEPARATOR, "%21").replace(separator, "!")
+        Cow::Owned(acl.replace(acl::SEPARATOR, "%21").replace(separator, "!"))
     }
 }
 

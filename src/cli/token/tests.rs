@@ -1,0 +1,226 @@
+//! The command line, from its arguments to what it prints.
+
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::*;
+use crate::domain::session::{Life, Sessions, Settings};
+use crate::domain::token::grant::Grant;
+
+const NOW: UnixTime = Duration::from_secs(1_700_000_000);
+const KEY: &str = "eee7e9157f81b2f6d471bf2c";
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    token: TokenArgs,
+}
+
+fn token(arguments: &[&str]) -> Result<Report, BadInput> {
+    let all = ["token"].iter().chain(arguments);
+    report(&Cli::try_parse_from(all).unwrap_or_else(|error| panic!("{error}")).token, NOW)
+}
+
+fn mint(arguments: &[&str]) -> String {
+    let all: Vec<_> = ["mint", "-k", KEY].iter().chain(arguments).copied().collect();
+    token(&all).unwrap().out
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let all: Vec<_> = ["mint", "-k", KEY].iter().chain(arguments).copied().collect();
+    token(&all).expect_err("bad input").to_string()
+}
+
+const PLAIN: &str =
+    "exp=1700003600~acl=/*~hmac=17a0940d64ce35e9f251158f84ab5b7f7f5e68c5f3f833781a5b2ced6fa42bb7";
+
+#[test]
+fn a_token_is_printed_with_its_name_and_nothing_else() {
+    assert_eq!(mint(&["-e", "1700003600", "-a", "/*"]), format!("hdnts={PLAIN}\n"));
+    assert_eq!(mint(&["-e", "1700003600", "-a", "/*", "-n", "__token__"]), format!("__token__={PLAIN}\n"));
+    assert_eq!(mint(&["-e", "1700003600", "-a", "/*", "--header"]), format!("hdnts: {PLAIN}\n"));
+    assert_eq!(mint(&["-e", "1700003600", "-a", "/*", "--value"]), format!("{PLAIN}\n"));
+}
+
+#[test]
+fn both_spellings_of_the_sdks_flags_are_taken() {
+    let long = [
+        "--start_time",
+        "now",
+        "--window_seconds",
+        "300",
+        "--acl",
+        "/a/*",
+        "--acl",
+        "/b/?.ts",
+        "--ip",
+        "203.0.113.7",
+    ];
+    let more =
+        ["--session_id", "sid-1", "--payload", "p=1", "--salt", "0123456789abcdef", "--algo", "SHA256"];
+    let long: Vec<_> = long.into_iter().chain(more).collect();
+    let short = ["-s", "NOW", "-w", "300", "-a", "/a/*", "-a", "/b/?.ts", "-i", "203.0.113.7"];
+    let more = ["-I", "sid-1", "-p", "p=1", "-S", "0123456789abcdef", "-A", "sha256", "-t", "hdnts"];
+    let short: Vec<_> = short.into_iter().chain(more).collect();
+    assert_eq!(mint(&long), mint(&short));
+    assert!(mint(&long).starts_with(
+        "hdnts=ip=203.0.113.7~st=1700000000~exp=1700000300~acl=/a/*!/b/?.ts~id=sid-1~data=p=1~hmac="
+    ));
+    let escaped = mint(&["--end_time", "1700003600", "--url", "/~user/c.m3u8", "--escape_early"]);
+    assert!(escaped.ends_with("33a64efd1388b080411a11c93e88b5e9a106e29c52be60e90786b60f100d1dd2\n"));
+    let delimited = mint(&["-s", "1700000000", "-e", "1700003600", "-a", "/*", "--field_delimiter", ":"]);
+    assert!(delimited.ends_with(":hmac=8cdd7a65f083ab8d2df28bd7495f31086c41826d1769bf9e75bd4edc09913cb6\n"));
+}
+
+#[test]
+fn verbose_explains_on_stderr_and_hides_the_salt() {
+    let report = token(&["mint", "-k", KEY, "-w", "60", "-u", "/a.m3u8", "-S", "pepper", "-v"]).unwrap();
+    assert!(report.err.contains("string to sign: exp=1700000060~url=/a.m3u8~salt=<salt>\n"));
+    assert!(!report.err.contains("pepper") && !report.out.contains("pepper"));
+}
+
+#[test]
+fn bad_input_is_one_line_that_names_the_field() {
+    let acl = ["-a", "/*"];
+    for (arguments, field, value) in [
+        (vec!["-e", "-1"], "end time", "\"-1\""),
+        (vec!["-e", "soon"], "end time", "\"soon\""),
+        (vec!["-s", "1.5", "-w", "1"], "start time", "\"1.5\""),
+        (vec!["-w", "0"], "end time", "window"),
+        (vec!["-w", "1e9"], "window", "\"1e9\""),
+        (vec![], "end time", "window"),
+        (vec!["-s", "1700003600", "-e", "1700003600"], "end time", "1700003600"),
+        (vec!["-e", "1700003600", "-u", "/a"], "url", "\"/a\""),
+        (vec!["-w", "1", "-A", "sha512"], "algo", "\"sha512\""),
+        (vec!["-w", "1", "-i", "300.1.1.1"], "ip", "\"300.1.1.1\""),
+        (vec!["-w", "1", "-p", "a~exp=9"], "data", "\"a~exp=9\""),
+        (vec!["-w", "1", "-d", "ab"], "field delimiter", "\"ab\""),
+        (vec!["-w", "1", "-D", "~"], "acl delimiter", "'~'"),
+        (vec!["-w", "1", "-n", "a b\n"], "token name", "\"a b\\n\""),
+        (vec!["-w", "1", "--now", "x"], "now", "\"x\""),
+    ] {
+        let line = refused(&acl.iter().chain(&arguments).copied().collect::<Vec<_>>());
+        assert!(
+            line.starts_with(&format!("{field}: ")) && line.contains(value) && !line.contains('\n'),
+            "{line}"
+        );
+    }
+    assert!(refused(&["-w", "1"]).starts_with("acl: "));
+    assert!(refused(&["-w", "1", "-a", ""]).starts_with("acl: "));
+    assert!(refused(&["-w", "1", "-u", ""]).starts_with("url: "));
+    let long = "i".repeat(65);
+    assert!(refused(&["-w", "1", "-a", "/*", "-I", &long]).starts_with("session id: "));
+}
+
+#[test]
+fn a_bad_key_is_never_shown() {
+    for key in ["", "abc", "secretkey", "0x"] {
+        let line = token(&["mint", "-w", "1", "-a", "/*", "-k", key]).expect_err("a bad key").to_string();
+        assert!(line.starts_with("key: it "), "{line}");
+        assert!(key.is_empty() || !line.contains(key) || key == "0x", "{line}");
+    }
+}
+
+#[test]
+fn a_run_writes_its_line_and_sets_its_code() {
+    let args = Cli::try_parse_from(["token", "mint", "-k", KEY, "-a", "/*", "-e", "x"]).unwrap().token;
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(&args, NOW, &mut out, &mut err);
+    assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(2)));
+    assert!(out.is_empty());
+    assert_eq!(String::from_utf8(err).unwrap().lines().count(), 1);
+}
+
+fn judge(command: &str, arguments: &[&str]) -> Report {
+    let all: Vec<_> = [command, "-k", KEY].iter().chain(arguments).copied().collect();
+    token(&all).unwrap()
+}
+
+#[test]
+fn a_url_with_an_access_token_is_judged() {
+    let url = format!("https://host.example/a/m.m3u8?x=1&hdnts={PLAIN}#f");
+    assert_eq!(judge("verify", &[&url]).code, 0);
+    assert!(
+        judge("verify", &[&url]).out.starts_with("valid access token, until Tue, 14 Nov 2023 23:13:20 GMT")
+    );
+    assert_eq!(judge("verify", &[&url, "--now", "1700003600"]).out, "refused access token: expired\n");
+    assert_eq!(judge("verify", &[&url, "--now", "1700003600"]).code, 1);
+    let json = judge("verify", &[&url, "--json", "--now", "1700003600"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["reason"], "expired");
+    let named_twice = format!("/a/m.m3u8?hdnts=hdnts={PLAIN}");
+    assert_eq!(judge("verify", &[&named_twice]).code, 0);
+    for input in [PLAIN.to_owned(), format!("hdnts={PLAIN}"), format!("hdnts: {PLAIN}")] {
+        assert_eq!(judge("verify", &[&input, "--path", "/a/b"]).code, 0, "{input}");
+    }
+}
+
+#[test]
+fn what_cannot_be_judged_is_bad_input() {
+    for (arguments, field) in [
+        (vec!["verify", "-k", KEY, "/a"], "url"),
+        (vec!["verify", "-k", KEY, "nonsense"], "input"),
+        (vec!["verify", "-k", KEY, PLAIN], "path"),
+        (vec!["verify", "-k", KEY, "/a%2fb?hdnts=x"], "path"),
+        (vec!["verify", "-k", KEY, "/a?hdnts=x&hdnts=y"], "url"),
+        (vec!["verify", "-k", KEY, "/a?hdntl=x"], "property"),
+        (vec!["verify", "-k", KEY, "/a?hdnts=x", "--client", "me"], "client"),
+        (vec!["verify", "-k", "zz", "/a?hdnts=x"], "key"),
+    ] {
+        let line = token(&arguments).expect_err("bad input").to_string();
+        assert!(line.starts_with(&format!("{field}: ")), "{line}");
+    }
+}
+
+#[test]
+fn an_explanation_names_checks_and_cures() {
+    let url = format!("/a/m.m3u8?hdnts={PLAIN}");
+    let explained = judge("explain", &[&url, "-S", "pepper"]);
+    assert_eq!(explained.code, 1);
+    assert!(
+        explained.out.contains("string to sign: exp=1700003600~acl=/*~salt=<salt>\n"),
+        "{}",
+        explained.out
+    );
+    assert!(explained.out.contains("without the salt") && !explained.out.contains("pepper"));
+    let json: serde_json::Value = serde_json::from_str(&judge("explain", &[&url, "--json"]).out).unwrap();
+    assert_eq!(json["explanation"]["valid"], true);
+    assert!(json["explanation"]["checks"].as_array().unwrap().len() >= 8);
+}
+
+#[test]
+fn sessions_are_recognised_in_path_query_and_alone() {
+    let key = Secret::from_hex(KEY).unwrap();
+    let grant = Grant { acl: None, expires: 0, ip: None, session_id: None, payload: None, key_name: "key" };
+    let sessions = Sessions::new("example", &[("key", &key)], Settings::default());
+    let session = sessions.mint(&grant, Life::Fixed { media_duration: None }, b"", NOW);
+    let in_path = format!("https://host/a/{}/m.m3u8", session.path_component());
+    let in_query = format!("/a/m.m3u8?{}", session.query_pair());
+    for input in [in_path.as_str(), &in_query, session.canonical()] {
+        let report = judge("verify", &[input, "--property", "example", "--path", "/x"]);
+        assert!(report.out.starts_with("valid session token"), "{}", report.out);
+        let report = judge("explain", &[input, "--property", "other", "--path", "/x"]);
+        assert_eq!(report.code, 1);
+        assert!(report.out.contains("bad_signature") && report.out.contains("hint: "), "{}", report.out);
+    }
+    let both = format!("{in_query}&hdnts={PLAIN}");
+    let later = judge("verify", &[&both, "--property", "example", "--now", "1700003599"]);
+    assert!(later.out.starts_with("valid session token"), "{}", later.out);
+}
+
+#[test]
+fn inspecting_needs_no_key() {
+    let report = token(&["inspect", &format!("/a?hdnts={}", PLAIN.replace('/', "%2F"))]).unwrap();
+    assert!(
+        report.out.contains("exp   1700003600  Tue, 14 Nov 2023 23:13:20 GMT, in 1 h 0 min\n"),
+        "{}",
+        report.out
+    );
+    assert!(report.out.contains("allows paths like /*, to any client\n"), "{}", report.out);
+    let json = token(&["inspect", "--json", PLAIN]).unwrap().out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["fields"]["exp"], "1700003600");
+    let odd = token(&["inspect", "exp=1700003600000~hmac=x"]).unwrap().out;
+    assert!(odd.contains("milliseconds") && odd.contains("the one URL that was signed"), "{odd}");
+}

@@ -1,0 +1,89 @@
+//! Minting a session, and renewing one in a cookie.
+
+use std::time::Duration;
+
+use super::text::{Claims, Session};
+use super::{Life, Sessions};
+use crate::domain::token::address;
+use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::key::{Algorithm, Signer};
+
+const MINUTE_SECONDS: u64 = 60;
+
+impl Sessions {
+    /// The session for an access token that has just verified. The same grant gives the same text within one minute.
+    pub fn mint(&self, grant: &Grant, life: Life, salt: &[u8], now: UnixTime) -> Session {
+        let carry = self.settings.carry;
+        let minute = minute_of(now);
+        let ttl_max = ceiling_seconds(self.settings.ttl_max);
+        let (life_seconds, first_mint) = match life {
+            Life::Fixed { media_duration: Some(duration) } => {
+                (ceiling_seconds(duration).saturating_add(MINUTE_SECONDS).min(ttl_max), None)
+            }
+            Life::Fixed { media_duration: None } => (ttl_max, None),
+            Life::Renewable => (ttl_max, Some(minute)),
+        };
+        let pause = ceiling_seconds(self.settings.pause_allowance);
+        let claims = Claims {
+            ip: grant.ip.as_deref().filter(|_| carry.ip).and_then(address::parse),
+            first_mint,
+            expires: bounded(minute.saturating_add(life_seconds).saturating_add(pause)),
+            acl: match grant.acl.as_deref().filter(|_| carry.acl) {
+                None => "/*",
+                // A field may not be empty. Like an empty ACL, a lone separator matches nothing.
+                Some("") => "!",
+                Some(acl) => acl,
+            },
+            id: grant.session_id.as_deref().filter(|id| carry.id && !id.is_empty()),
+            name: &self.settings.name,
+            payload: grant.payload.as_deref().filter(|payload| carry.data && !payload.is_empty()),
+        };
+        let (key_name, signer) = &self.keys[0];
+        Session::signed(&claims.signed_part(), &self.settings.name, key_name, |signed| {
+            sign(signer, signed, salt)
+        })
+    }
+
+    /// A successor for a session in a cookie: in the last half of its life, and never past `age_max` since the first mint.
+    pub fn renewed(&self, session: &Session, salt: &[u8], now: UnixTime) -> Option<Session> {
+        if !self.settings.renew {
+            return None;
+        }
+        let first_mint = session.first_mint()?;
+        let life = ceiling_seconds(self.settings.ttl_max)
+            .saturating_add(ceiling_seconds(self.settings.pause_allowance));
+        let left = session.expires().checked_sub(now.as_secs())?;
+        if left > life / 2 {
+            return None;
+        }
+        let oldest = first_mint.saturating_add(self.settings.age_max.as_secs());
+        let expires = bounded(minute_of(now).saturating_add(life).min(oldest));
+        if expires <= session.expires() {
+            return None;
+        }
+        let (key_name, signer) = &self.keys[0];
+        let successor = session.signed_part_until(expires);
+        Some(Session::signed(&successor, &self.settings.name, key_name, |signed| sign(signer, signed, salt)))
+    }
+}
+
+pub(super) fn sign(signer: &Signer, text: &str, salt: &[u8]) -> String {
+    let salted: &[u8] = if salt.is_empty() { b"" } else { b"~salt=" };
+    let mut hex = String::with_capacity(Algorithm::Sha256.hex_digits());
+    signer.sign(&[text.as_bytes(), salted, salt]).write_hex(&mut hex);
+    hex
+}
+
+fn minute_of(now: UnixTime) -> u64 {
+    let now = bounded(now.as_secs());
+    now - now % MINUTE_SECONDS
+}
+
+fn ceiling_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+/// A time that is still written with at most 19 digits.
+fn bounded(seconds: u64) -> u64 {
+    seconds.min(9_999_999_999_999_999_999)
+}
