@@ -61,3 +61,6 @@ pub fn is_playlist(first_bytes: &[u8]) -> bool {
     let body = first_bytes.strip_prefix(lines::BOM).unwrap_or(first_bytes);
     body.trim_ascii_start().starts_with(b"#EXTM3U")
 }
+
+#[cfg(test)]
+mod tests;
