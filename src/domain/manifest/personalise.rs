@@ -1,0 +1,229 @@
+//! The walk over a template's points that puts one session's token in.
+
+use super::placement::{Placement, guarded};
+use super::reference::{Climb, PathForm, Separator};
+use super::template::{Parameter, Point, Special, Template};
+use super::variables::percent_decoded;
+
+impl Template {
+    /// The playlist for one session: one buffer of exactly its size, nothing allocated per URI.
+    pub fn personalise(&self, placement: &Placement<'_>) -> Vec<u8> {
+        let insertion = Insertion::new(self, placement);
+        let mut output = Vec::with_capacity(self.length(&insertion));
+        self.walk(&insertion, |piece| output.extend_from_slice(piece));
+        output
+    }
+
+    /// The size of what [`Template::personalise`] makes, without making it.
+    pub fn personalised_len(&self, placement: &Placement<'_>) -> usize {
+        self.length(&Insertion::new(self, placement))
+    }
+
+    fn length(&self, insertion: &Insertion) -> usize {
+        let mut length = 0;
+        self.walk(insertion, |piece| length += piece.len());
+        length
+    }
+
+    fn walk<'a>(&'a self, insertion: &'a Insertion, mut emit: impl FnMut(&'a [u8])) {
+        let source = &self.source[..];
+        let mut position = 0;
+        let mut specials = self.specials.iter().peekable();
+        for (index, point) in self.points.iter().enumerate() {
+            if let Some((_, special)) = specials.next_if(|(special, _)| *special as usize == index) {
+                emit(&source[position..point.start as usize]);
+                position = self.special(point, special, insertion, &mut emit);
+                continue;
+            }
+            match insertion {
+                Insertion::None => {}
+                Insertion::Query(pair) => {
+                    emit(&source[position..point.query_at as usize]);
+                    emit(pair.for_separator(point.separator));
+                    position = point.query_at as usize;
+                }
+                Insertion::Path(component) => {
+                    if component.is_inherited(point.climb) {
+                        continue;
+                    }
+                    let (start, at) = (point.start as usize, point.path_at as usize);
+                    emit(&source[position..start]);
+                    emit(component.lead(point.climb));
+                    emit(&source[start..at]);
+                    emit(component.for_form(point.path_form));
+                    position = at;
+                }
+            }
+        }
+        emit(&source[position..]);
+    }
+
+    /// Emits what stands for a special span, and gives back where the source goes on.
+    fn special<'a>(
+        &'a self,
+        point: &Point,
+        special: &'a Special,
+        insertion: &'a Insertion,
+        emit: &mut impl FnMut(&'a [u8]),
+    ) -> usize {
+        let uri = match special {
+            Special::Parameter(parameter) => return self.parameter(parameter, insertion, emit),
+            Special::Uri(uri) => uri,
+        };
+        let end = uri.end as usize;
+        let plain = uri.plain.as_deref().unwrap_or(&self.source[point.start as usize..end]);
+        let (placed, lead, token) = match insertion {
+            Insertion::None => {
+                emit(plain);
+                return end;
+            }
+            Insertion::Query(pair) => (&uri.query, &b""[..], pair.for_separator(point.separator)),
+            Insertion::Path(component) if component.is_inherited(point.climb) => {
+                emit(plain);
+                return end;
+            }
+            Insertion::Path(component) => {
+                (&uri.path, component.lead(point.climb), component.for_form(point.path_form))
+            }
+        };
+        let text = placed.text.as_deref().unwrap_or(plain);
+        match placed.at {
+            None => emit(plain),
+            Some(at) => {
+                emit(lead);
+                emit(&text[..at as usize]);
+                emit(token);
+                emit(&text[at as usize..]);
+            }
+        }
+        end
+    }
+
+    fn parameter<'a>(
+        &'a self,
+        parameter: &'a Parameter,
+        insertion: &'a Insertion,
+        emit: &mut impl FnMut(&'a [u8]),
+    ) -> usize {
+        match insertion {
+            Insertion::Query(pair) => {
+                emit(parameter.before.as_bytes());
+                if parameter.with_value {
+                    emit(&pair.value);
+                }
+                emit(parameter.after.as_bytes());
+            }
+            Insertion::None | Insertion::Path(_) => emit(&self.source[parameter.span.clone()]),
+        }
+        parameter.span.end
+    }
+}
+
+/// A placement with every text that a point can ask for made ready.
+enum Insertion {
+    None,
+    Query(Pair),
+    Path(Component),
+}
+
+impl Insertion {
+    fn new(template: &Template, placement: &Placement<'_>) -> Self {
+        match *placement {
+            Placement::Untouched => Self::None,
+            Placement::Query { pair } => Self::Query(Pair::new(&guarded(pair, false))),
+            Placement::Path { component, inherited } => {
+                Self::Path(Component::new(template, &guarded(component, true), inherited))
+            }
+        }
+    }
+}
+
+struct Pair {
+    with_question: Vec<u8>,
+    with_ampersand: Vec<u8>,
+    /// The value alone, as a JSON string that a player will escape for a query itself.
+    value: Vec<u8>,
+}
+
+impl Pair {
+    fn new(pair: &str) -> Self {
+        let escaped = pair.split_once('=').map_or(pair, |(_, value)| value).as_bytes();
+        let unescaped = percent_decoded(escaped);
+        let plain = unescaped.iter().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'));
+        Self {
+            with_question: format!("?{pair}").into_bytes(),
+            with_ampersand: format!("&{pair}").into_bytes(),
+            value: if plain { unescaped } else { escaped.to_vec() },
+        }
+    }
+
+    fn for_separator(&self, separator: Separator) -> &[u8] {
+        match separator {
+            Separator::Question => &self.with_question,
+            Separator::Ampersand => &self.with_ampersand,
+            Separator::Nothing => &self.with_question[1..],
+        }
+    }
+}
+
+struct Component {
+    segment: Vec<u8>,
+    directory: Vec<u8>,
+    same_document: Vec<u8>,
+    inherited_levels: Option<usize>,
+    /// From the playlist's own directory over the component and down again beside it.
+    lead: Vec<u8>,
+}
+
+impl Component {
+    fn new(template: &Template, component: &str, inherited: Option<usize>) -> Self {
+        let directories = inherited.map(|levels| last_directories(&template.directory, levels));
+        let lead = directories.map(|(levels, text)| {
+            let mut lead = b"../".repeat(levels + 1);
+            lead.extend_from_slice(text.as_bytes());
+            lead
+        });
+        Self {
+            segment: format!("{component}/").into_bytes(),
+            directory: format!("/{component}/").into_bytes(),
+            same_document: format!("{component}/{}", template.last_segment).into_bytes(),
+            inherited_levels: directories.map(|(levels, _)| levels),
+            lead: lead.unwrap_or_default(),
+        }
+    }
+
+    /// Whether a reference stays below the component that the playlist's own URL carries.
+    fn is_inherited(&self, climb: Climb) -> bool {
+        match (climb, self.inherited_levels) {
+            (Climb::Levels(climb), Some(levels)) => usize::from(climb) <= levels,
+            (Climb::Levels(_), None) | (Climb::Rooted, _) => false,
+        }
+    }
+
+    fn lead(&self, climb: Climb) -> &[u8] {
+        match climb {
+            Climb::Levels(_) => &self.lead,
+            Climb::Rooted => b"",
+        }
+    }
+
+    fn for_form(&self, form: PathForm) -> &[u8] {
+        match form {
+            PathForm::Segment => &self.segment,
+            PathForm::Directory => &self.directory,
+            PathForm::SameDocument => &self.same_document,
+        }
+    }
+}
+
+/// The last `levels` directories of a path that begins and ends with a slash, and how many there were.
+fn last_directories(directory: &str, levels: usize) -> (usize, &str) {
+    let mut start = directory.len();
+    let mut found = 0;
+    while found < levels {
+        let Some(slash) = directory[..start.saturating_sub(1)].rfind('/') else { break };
+        start = slash + 1;
+        found += 1;
+    }
+    (found, &directory[start..])
+}
