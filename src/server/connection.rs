@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION};
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,16 +18,16 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::activity::{Activity, Standing};
-use super::body::{InFlight, ResponseBody};
+use super::activity::Activity;
+use super::body::InFlight;
 use super::counters::ConnectionCounters;
-use super::door::{self, Refusal};
+use super::drain::Drain;
 use super::head::Scanner;
 use super::peer::{Peer, Protocol, TlsInfo};
 use super::protocol::{Driven, Streams, http1_builder, http2_builder};
+use super::service::Service;
 use super::settings::Settings;
 use super::slots::Slot;
 use super::stream::{FirstBytes, Stream, Transport};
@@ -46,29 +45,6 @@ pub(super) struct Shared<H> {
     pub(super) drain: Drain,
     /// Connections and HTTP/2 streams.
     pub(super) tasks: TaskTracker,
-}
-
-/// Says when to drain, without a lock for those that only look.
-#[derive(Debug, Default)]
-pub(super) struct Drain {
-    has_begun: AtomicBool,
-    token: CancellationToken,
-}
-
-impl Drain {
-    pub(super) fn begin(&self) {
-        // First, so that whom the token wakes sees it.
-        self.has_begun.store(true, Ordering::Release);
-        self.token.cancel();
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Acquire)
-    }
-
-    pub(super) fn token(&self) -> &CancellationToken {
-        &self.token
-    }
 }
 
 /// A socket as accepted.
@@ -122,13 +98,16 @@ where
     let protocol = peer.protocol;
     let scanner = (protocol == Protocol::H1).then(|| Scanner::new(&shared.settings.limits));
     let io = TokioIo::new(Stream::new(transport, Arc::clone(&activity), first, scanner));
-    let door =
-        Arc::new(Door { shared: Arc::clone(shared), activity: Arc::clone(&activity), peer: Arc::new(peer) });
+    let requests = Arc::new(Service {
+        shared: Arc::clone(shared),
+        activity: Arc::clone(&activity),
+        peer: Arc::new(peer),
+    });
     let service = service_fn(move |request| {
-        let number = door.activity.begin_request();
-        let in_flight = InFlight::new(Arc::clone(&door.activity));
-        let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request, number, in_flight).await) }
+        let number = requests.activity.begin_request();
+        let in_flight = InFlight::new(Arc::clone(&requests.activity));
+        let requests = Arc::clone(&requests);
+        async move { Ok::<_, Infallible>(requests.answer(request, number, in_flight).await) }
     });
     let shared = Arc::clone(shared);
     match protocol {
@@ -300,60 +279,4 @@ fn note_expiry<H>(expiry: Expiry, shared: &Shared<H>, activity: &Activity) {
         Expiry::Drained | Expiry::Idle | Expiry::Lingered => false,
     };
     activity.should_reset.store(should_reset, Ordering::Relaxed);
-}
-
-/// What stands between a connection's requests and the handler.
-struct Door<H> {
-    shared: Arc<Shared<H>>,
-    activity: Arc<Activity>,
-    peer: Arc<Peer>,
-}
-
-impl<H> Door<H> {
-    async fn answer<F, B>(
-        &self,
-        request: Request<Incoming>,
-        number: u32,
-        in_flight: InFlight,
-    ) -> Response<ResponseBody<B>>
-    where
-        H: Fn(Request<Incoming>, Arc<Peer>) -> F,
-        F: Future<Output = Response<B>>,
-    {
-        let Shared { settings, handler, counters, .. } = &*self.shared;
-        let is_h1 = self.peer.protocol == Protocol::H1;
-        let standing = if is_h1 { self.activity.standing(number) } else { Standing::OthersFollow };
-        let verdict = match standing {
-            Standing::Refused(refusal) => Err(refusal),
-            Standing::Last | Standing::OthersFollow => {
-                door::check(&request, request.body().is_end_stream(), &settings.limits)
-            }
-        };
-        if let Err(refusal) = verdict {
-            counters.count_refusal(refusal);
-            tracing::debug!(address = %self.peer.address, %refusal, "refused at the door");
-            self.activity.should_linger.store(is_h1, Ordering::Relaxed);
-            return refuse(refusal, is_h1).map(|()| ResponseBody::new(None, in_flight));
-        }
-        let is_last = standing == Standing::Last || (is_h1 && number >= settings.limits.requests_max_h1);
-        let mut response = handler(request, Arc::clone(&self.peer)).await;
-        if is_last {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response.map(|body| ResponseBody::new(Some(body), in_flight))
-    }
-}
-
-fn refuse(refusal: Refusal, is_h1: bool) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = refusal.status();
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if refusal == Refusal::Method {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
-    }
-    if is_h1 {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }

@@ -15,8 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Accepted, Drain, Shared};
+use super::connection::{self, Accepted, Shared};
 use super::counters::ConnectionCounters;
+use super::drain::Drain;
 use super::peer::Peer;
 use super::settings::Settings;
 use super::slots::Slots;
