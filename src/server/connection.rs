@@ -2,14 +2,13 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION};
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,17 +18,18 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::activity::{Activity, Standing};
-use super::body::{InFlight, ResponseBody};
+use super::activity::Activity;
+use super::body::InFlight;
 use super::counters::ConnectionCounters;
-use super::door::{self, Refusal};
+use super::drain::Drain;
 use super::head::Scanner;
 use super::peer::{Peer, Protocol, TlsInfo};
 use super::protocol::{Driven, Streams, http1_builder, http2_builder};
+use super::service::Service;
 use super::settings::Settings;
+use super::slots::Slot;
 use super::stream::{FirstBytes, Stream, Transport};
 use super::watch::{Expiry, Watch};
 
@@ -42,7 +42,7 @@ pub(super) struct Shared<H> {
     pub(super) settings: Settings,
     pub(super) handler: H,
     pub(super) counters: Arc<ConnectionCounters>,
-    pub(super) shutdown: CancellationToken,
+    pub(super) drain: Drain,
     /// Connections and HTTP/2 streams.
     pub(super) tasks: TaskTracker,
 }
@@ -55,49 +55,80 @@ pub(super) struct Accepted {
     pub(super) local: SocketAddr,
 }
 
+/// A socket that speaks a protocol.
+#[derive(Debug)]
+struct Opened {
+    transport: Transport,
+    first: FirstBytes,
+    peer: Peer,
+}
+
 /// Serves a connection to its end. Before its first request a shutdown just ends it.
-pub(super) async fn serve<H, F, B>(shared: Arc<Shared<H>>, accepted: Accepted, tls: Option<Arc<ServerConfig>>)
+///
+/// A task is as large as its largest state, and most connections are idle: each stage is therefore allocated apart, and
+/// gone when it is over.
+pub(super) async fn serve<H, F, B>(
+    shared: Arc<Shared<H>>,
+    accepted: Accepted,
+    tls: Option<Arc<ServerConfig>>,
+    slot: Slot,
+) where
+    H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let opening = Box::pin(open(Arc::clone(&shared), accepted, tls));
+    if let Some(Some(opened)) = shared.drain.token().run_until_cancelled(opening).await {
+        speak(&shared, opened).await;
+    }
+    drop(slot);
+}
+
+/// The connection's life in its protocol.
+fn speak<H, F, B>(shared: &Arc<Shared<H>>, opened: Opened) -> Pin<Box<dyn Future<Output = ()> + Send>>
 where
     H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // Boxed, as are the protocols below: a task is as large as its largest state, and most connections are idle.
-    let opened = Box::pin(shared.shutdown.run_until_cancelled(open(&shared, accepted, tls))).await;
-    let Some(Some((transport, first, peer))) = opened else { return };
+    let Opened { transport, first, peer } = opened;
     let activity = Arc::new(Activity::default());
     let protocol = peer.protocol;
     let scanner = (protocol == Protocol::H1).then(|| Scanner::new(&shared.settings.limits));
     let io = TokioIo::new(Stream::new(transport, Arc::clone(&activity), first, scanner));
-    let door =
-        Arc::new(Door { shared: Arc::clone(&shared), activity: Arc::clone(&activity), peer: Arc::new(peer) });
-    let service = service_fn(move |request| {
-        let number = door.activity.begin_request();
-        let in_flight = InFlight::new(Arc::clone(&door.activity));
-        let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request, number, in_flight).await) }
+    let requests = Arc::new(Service {
+        shared: Arc::clone(shared),
+        activity: Arc::clone(&activity),
+        peer: Arc::new(peer),
     });
+    let service = service_fn(move |request| {
+        let number = requests.activity.begin_request();
+        let in_flight = InFlight::new(Arc::clone(&requests.activity));
+        let requests = Arc::clone(&requests);
+        async move { Ok::<_, Infallible>(requests.answer(request, number, in_flight).await) }
+    });
+    let shared = Arc::clone(shared);
     match protocol {
         Protocol::H1 => {
-            let connection = http1_builder(&shared.settings.limits).serve_connection(io, service);
-            Box::pin(drive(connection, &shared, &activity, protocol)).await;
+            let connection = Box::pin(http1_builder(&shared.settings.limits).serve_connection(io, service));
+            Box::pin(drive(connection, shared, activity, protocol))
         }
         Protocol::H2 => {
             let builder = http2_builder(&shared.settings.limits, Streams::new(shared.tasks.clone()));
-            Box::pin(drive(builder.serve_connection(io, service), &shared, &activity, protocol)).await;
+            let connection = Box::pin(builder.serve_connection(io, service));
+            Box::pin(drive(connection, shared, activity, protocol))
         }
     }
-    shared.counters.bytes_read.add(activity.bytes_read.load(Ordering::Relaxed));
-    shared.counters.bytes_written.add(activity.bytes_written.load(Ordering::Relaxed));
 }
 
 /// The handshake, or the first bytes of a plain socket: which protocol it is.
 async fn open<H>(
-    shared: &Shared<H>,
+    shared: Arc<Shared<H>>,
     accepted: Accepted,
     tls: Option<Arc<ServerConfig>>,
-) -> Option<(Transport, FirstBytes, Peer)> {
+) -> Option<Opened> {
     let Accepted { socket, address, local } = accepted;
     let limits = &shared.settings.limits;
     let counters = &shared.counters;
@@ -108,9 +139,10 @@ async fn open<H>(
             return None;
         };
         let (socket, first, protocol) = sniffed.ok()?;
-        return Some((Transport::Plain(socket), first, Peer { address, local, protocol, tls: None }));
+        let peer = Peer { address, local, protocol, tls: None };
+        return Some(Opened { transport: Transport::Plain(socket), first, peer });
     };
-    let handshake = TlsAcceptor::from(config).accept(socket);
+    let handshake = Box::pin(TlsAcceptor::from(config).accept(socket));
     let session = match timeout(limits.tls_handshake_timeout, handshake).await {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => {
@@ -128,7 +160,7 @@ async fn open<H>(
     let protocol = if state.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
     let tls = TlsInfo { sni: state.server_name().map(Box::from), version: state.protocol_version() };
     let peer = Peer { address, local, protocol, tls: Some(tls) };
-    Some((Transport::Tls(Box::new(session)), FirstBytes::default(), peer))
+    Some(Opened { transport: Transport::Tls(Box::new(session)), first: FirstBytes::default(), peer })
 }
 
 /// Waits for a plain socket's first bytes, before anything is allocated for it. They are read, not peeked at: a part of
@@ -155,9 +187,15 @@ async fn sniff(mut socket: TcpStream, h2c: bool) -> std::io::Result<(TcpStream, 
 }
 
 /// Runs a connection until it ends, a limit ends it, or the drain does.
-async fn drive<H>(connection: impl Driven, shared: &Shared<H>, activity: &Activity, protocol: Protocol) {
-    let mut connection = pin!(connection);
-    let mut shutdown = pin!(shared.shutdown.cancelled());
+async fn drive<H>(
+    mut connection: Pin<Box<impl Driven>>,
+    shared: Arc<Shared<H>>,
+    activity: Arc<Activity>,
+    protocol: Protocol,
+) {
+    let mut drain = pin!(shared.drain.token().cancelled());
+    // Once registered, the task is woken by it; to poll it each turn would take a lock that all connections share.
+    let mut is_registered = false;
     let mut watch = Watch::new(&shared.settings.limits, protocol, Instant::now());
     let mut timer = pin!(sleep_until(watch.first_due()));
     // HTTP/1.1 says in the last answer that it is the last.
@@ -172,7 +210,12 @@ async fn drive<H>(connection: impl Driven, shared: &Shared<H>, activity: &Activi
                 return Poll::Ready(Ok(end));
             }
             if !is_finishing {
-                let is_drain = shutdown.as_mut().poll(cx).is_ready();
+                let is_drain = if is_registered {
+                    shared.drain.has_begun()
+                } else {
+                    is_registered = true;
+                    drain.as_mut().poll(cx).is_ready()
+                };
                 if is_drain || activity.requests() >= requests_max {
                     is_finishing = true;
                     if is_drain {
@@ -182,7 +225,7 @@ async fn drive<H>(connection: impl Driven, shared: &Shared<H>, activity: &Activi
                     continue;
                 }
             }
-            return match watch.look(activity, timer.as_mut(), cx) {
+            return match watch.look(&activity, timer.as_mut(), cx) {
                 None => Poll::Pending,
                 Some(Expiry::Idle) if !is_finishing => {
                     is_finishing = true;
@@ -200,8 +243,11 @@ async fn drive<H>(connection: impl Driven, shared: &Shared<H>, activity: &Activi
     match end {
         Ok(Ok(())) => {}
         Ok(Err(error)) => note_failure(&error, &shared.counters),
-        Err(expiry) => note_expiry(expiry, shared, activity),
+        Err(expiry) => note_expiry(expiry, &shared, &activity),
     }
+    shared.counters.requests.add(u64::from(activity.requests()));
+    shared.counters.bytes_read.add(activity.bytes_read.load(Ordering::Relaxed));
+    shared.counters.bytes_written.add(activity.bytes_written.load(Ordering::Relaxed));
 }
 
 fn note_failure(error: &hyper::Error, counters: &ConnectionCounters) {
@@ -226,68 +272,11 @@ fn note_expiry<H>(expiry: Expiry, shared: &Shared<H>, activity: &Activity) {
             counters.too_slow_readers.increment();
             true
         }
-        Expiry::Drained if shared.shutdown.is_cancelled() => {
+        Expiry::Drained if shared.drain.has_begun() => {
             counters.cut_by_drain.increment();
             true
         }
         Expiry::Drained | Expiry::Idle | Expiry::Lingered => false,
     };
     activity.should_reset.store(should_reset, Ordering::Relaxed);
-}
-
-/// What stands between a connection's requests and the handler.
-struct Door<H> {
-    shared: Arc<Shared<H>>,
-    activity: Arc<Activity>,
-    peer: Arc<Peer>,
-}
-
-impl<H> Door<H> {
-    async fn answer<F, B>(
-        &self,
-        request: Request<Incoming>,
-        number: u32,
-        in_flight: InFlight,
-    ) -> Response<ResponseBody<B>>
-    where
-        H: Fn(Request<Incoming>, Arc<Peer>) -> F,
-        F: Future<Output = Response<B>>,
-    {
-        let Shared { settings, handler, counters, .. } = &*self.shared;
-        let is_h1 = self.peer.protocol == Protocol::H1;
-        let standing = if is_h1 { self.activity.standing(number) } else { Standing::OthersFollow };
-        counters.requests.increment();
-        let verdict = match standing {
-            Standing::Refused(refusal) => Err(refusal),
-            Standing::Last | Standing::OthersFollow => {
-                door::check(&request, request.body().is_end_stream(), &settings.limits)
-            }
-        };
-        if let Err(refusal) = verdict {
-            counters.count_refusal(refusal);
-            tracing::debug!(address = %self.peer.address, %refusal, "refused at the door");
-            self.activity.should_linger.store(is_h1, Ordering::Relaxed);
-            return refuse(refusal, is_h1).map(|()| ResponseBody::new(None, in_flight));
-        }
-        let is_last = standing == Standing::Last || (is_h1 && number >= settings.limits.requests_max_h1);
-        let mut response = handler(request, Arc::clone(&self.peer)).await;
-        if is_last {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response.map(|body| ResponseBody::new(Some(body), in_flight))
-    }
-}
-
-fn refuse(refusal: Refusal, is_h1: bool) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = refusal.status();
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if refusal == Refusal::Method {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
-    }
-    if is_h1 {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }

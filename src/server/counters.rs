@@ -39,6 +39,7 @@ pub struct ConnectionCounters {
     pub tls_handshakes_done: Count,
     pub tls_handshakes_failed: Count,
     pub tls_handshakes_timed_out: Count,
+    /// Requests of connections that have ended; what goes on is counted where it is answered.
     pub requests: Count,
     /// Heads that hyper or h2 refused by themselves.
     pub refused_by_protocol: Count,
@@ -48,6 +49,7 @@ pub struct ConnectionCounters {
     pub too_slow_readers: Count,
     /// Connections that still had work when the drain's time was over.
     pub cut_by_drain: Count,
+    /// Bytes as HTTP sees them, of connections that have ended.
     pub bytes_read: Count,
     pub bytes_written: Count,
     refusals: [Count; Refusal::ALL.len()],

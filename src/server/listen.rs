@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Accepted, Shared};
 use super::counters::ConnectionCounters;
+use super::drain::Drain;
 use super::peer::Peer;
 use super::settings::Settings;
 use super::slots::Slots;
@@ -111,7 +112,7 @@ impl Bound {
             settings: self.settings,
             handler,
             counters,
-            shutdown: shutdown.clone(),
+            drain: Drain::default(),
             tasks: tasks.clone(),
         });
         let plain = self.http.into_iter().map(|listener| (listener, None));
@@ -120,6 +121,7 @@ impl Bound {
             tasks.spawn(accept(listener, tls, Arc::clone(&shared), Arc::clone(&slots)));
         }
         shutdown.cancelled().await;
+        shared.drain.begin();
         tasks.close();
         if tokio::time::timeout(drain_timeout + GRACE, tasks.wait()).await.is_err() {
             tracing::warn!(tasks = tasks.len(), "not everything ended within the drain's time");
@@ -140,8 +142,8 @@ async fn accept<H, F, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut backoff = Backoff::default();
-    let shutdown = shared.shutdown.clone();
-    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
+    let drain = shared.drain.token();
+    while let Some(accepted) = drain.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((socket, address)) => {
                 backoff = Backoff::default();
@@ -153,7 +155,7 @@ async fn accept<H, F, B>(
                 shared.counters.accept_errors.increment();
                 tracing::error!(%error, "cannot accept connections; trying again");
                 let pause = tokio::time::sleep(backoff.next());
-                if shutdown.run_until_cancelled(pause).await.is_none() {
+                if drain.run_until_cancelled(pause).await.is_none() {
                     return;
                 }
             }
@@ -177,11 +179,8 @@ fn take_in<H, F, B>(
     // Dropped, the socket closes; there is no room to say why.
     let Some(slot) = slots.take(address.ip()) else { return };
     let Ok(local) = socket.local_addr() else { return };
-    let connection = connection::serve(Arc::clone(shared), Accepted { socket, address, local }, tls);
-    shared.tasks.spawn(async move {
-        connection.await;
-        drop(slot);
-    });
+    let accepted = Accepted { socket, address, local };
+    shared.tasks.spawn(connection::serve(Arc::clone(shared), accepted, tls, slot));
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

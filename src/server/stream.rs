@@ -131,10 +131,12 @@ impl AsyncRead for Stream {
             this.put_tail(buf);
             return Poll::Ready(Ok(()));
         }
-        if this.first.filled().is_empty() {
-            ready!(this.transport.poll_read(cx, buf))?;
-        } else {
-            this.first.drain_into(buf);
+        this.first.drain_into(buf);
+        // What follows the first bytes is read in the same turn: after a short read hyper would double its buffer.
+        let outcome =
+            if buf.remaining() > 0 { this.transport.poll_read(cx, buf) } else { Poll::Ready(Ok(())) };
+        if buf.filled().len() == before {
+            ready!(outcome)?;
         }
         let count = buf.filled().len() - before;
         this.activity.bytes_read.fetch_add(count as u64, Ordering::Relaxed);

@@ -48,6 +48,7 @@ pub(super) struct Watch {
     waited: Duration,
     written_at_window_start: u64,
     armed: Instant,
+    is_registered: bool,
     end_by: Option<Instant>,
 }
 
@@ -74,6 +75,7 @@ impl Watch {
             waited: Duration::ZERO,
             written_at_window_start: 0,
             armed: now + limits.header_read_timeout,
+            is_registered: false,
             end_by: None,
         }
     }
@@ -89,7 +91,8 @@ impl Watch {
         self.end_by = Some(self.end_by.map_or(end_by, |earlier| earlier.min(end_by)));
     }
 
-    /// Looks at the connection after a turn of it; `Some` when it has to end. Registers the task with the timer.
+    /// Looks at the connection after a turn of it; `Some` when it has to end. Registers the task with the timer, which
+    /// has to be polled by the same task each time: it is registered anew only when the timer moves.
     pub(super) fn look(
         &mut self,
         activity: &Activity,
@@ -97,26 +100,22 @@ impl Watch {
         cx: &mut Context<'_>,
     ) -> Option<Expiry> {
         self.follow(activity);
-        if timer.is_elapsed() {
-            let now = Instant::now();
-            if let Some(expiry) = self.expiry(activity, now) {
+        let mut has_fired = timer.is_elapsed();
+        loop {
+            if has_fired && let Some(expiry) = self.expiry(activity, Instant::now()) {
                 return Some(expiry);
             }
-            self.armed = now;
-        }
-        loop {
             let due = self.due();
-            if due < self.armed || timer.is_elapsed() {
-                self.armed = due;
-                timer.as_mut().reset(due);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
+            if self.is_registered && !has_fired && due >= self.armed {
                 return None;
             }
-            if let Some(expiry) = self.expiry(activity, Instant::now()) {
-                return Some(expiry);
+            self.armed = due;
+            self.is_registered = true;
+            timer.as_mut().reset(due);
+            has_fired = timer.as_mut().poll(cx).is_ready();
+            if !has_fired {
+                return None;
             }
-            self.armed = Instant::now();
         }
     }
 

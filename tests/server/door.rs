@@ -7,7 +7,7 @@ use sluicegate::server::door::Refusal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{Server, exchange, h2_client, is_closed, read_all, settings, start, within};
+use crate::support::{Server, exchange, h2_client, is_closed, read_all, settings, start, until, within};
 
 async fn assert_refused(server: &Server, request: &[u8], status: u16, refusal: Refusal) {
     let before = server.counters.refused(refusal);
@@ -104,6 +104,7 @@ async fn framing_that_can_be_read_in_two_ways_is_refused() {
         .await;
     assert_refused(&server, b"POST / HTTP/1.1\nHost: a\r\n\r\n", 400, Refusal::BareLineFeed).await;
     assert_refused(&server, b"GET / HTTP/1.1\r\nHost: a\r\nA: b\n\r\n", 400, Refusal::BareLineFeed).await;
+    until(|| server.counters.open.value() == 0).await;
     assert_eq!(server.counters.requests.value(), 11);
     for headers in [
         "Content-Length : 3",
@@ -128,6 +129,7 @@ async fn framing_that_can_be_read_in_two_ways_is_refused() {
         assert_bad(&server, request.as_bytes()).await;
     }
     assert_bad(&server, b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
+    until(|| server.counters.open.value() == 0).await;
     assert_eq!(server.counters.requests.value(), 11, "none of these reached the service");
 }
 

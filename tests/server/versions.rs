@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{
     certificate, connect_tls, connector, exchange, get, h2_client, read_answer, settings, start, text,
-    tls_settings, within,
+    tls_settings, until, within,
 };
 
 #[tokio::test]
@@ -26,6 +26,8 @@ async fn one_connection_serves_many_requests() {
         let answer = read_answer(&mut socket, &format!("hello {path}")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }
+    drop(socket);
+    until(|| server.counters.open.value() == 0).await;
     assert_eq!(server.counters.accepted.value(), 1);
     assert_eq!(server.counters.requests.value(), 3);
 }
@@ -50,6 +52,7 @@ async fn a_body_is_read_and_ends_its_connection() {
         let answer = exchange(server.http, request.as_bytes()).await;
         assert!(answer.contains("connection: close") && answer.ends_with("\r\n\r\nbody"), "{answer}");
     }
+    until(|| server.counters.open.value() == 0).await;
     assert_eq!(server.counters.requests.value(), 2);
 }
 

@@ -1,0 +1,71 @@
+//! What stands between a connection's requests and the handler: the door, and the last request's mark.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION};
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::activity::{Activity, Standing};
+use super::body::{InFlight, ResponseBody};
+use super::connection::Shared;
+use super::door::{self, Refusal};
+use super::peer::{Peer, Protocol};
+
+/// One connection's.
+pub(super) struct Service<H> {
+    pub(super) shared: Arc<Shared<H>>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) peer: Arc<Peer>,
+}
+
+impl<H> Service<H> {
+    pub(super) async fn answer<F, B>(
+        &self,
+        request: Request<Incoming>,
+        number: u32,
+        in_flight: InFlight,
+    ) -> Response<ResponseBody<B>>
+    where
+        H: Fn(Request<Incoming>, Arc<Peer>) -> F,
+        F: Future<Output = Response<B>>,
+    {
+        let Shared { settings, handler, counters, .. } = &*self.shared;
+        let is_h1 = self.peer.protocol == Protocol::H1;
+        let standing = if is_h1 { self.activity.standing(number) } else { Standing::OthersFollow };
+        let verdict = match standing {
+            Standing::Refused(refusal) => Err(refusal),
+            Standing::Last | Standing::OthersFollow => {
+                door::check(&request, request.body().is_end_stream(), &settings.limits)
+            }
+        };
+        if let Err(refusal) = verdict {
+            counters.count_refusal(refusal);
+            tracing::debug!(address = %self.peer.address, %refusal, "refused at the door");
+            self.activity.should_linger.store(is_h1, Ordering::Relaxed);
+            return refuse(refusal, is_h1).map(|()| ResponseBody::new(None, in_flight));
+        }
+        let is_last = standing == Standing::Last || (is_h1 && number >= settings.limits.requests_max_h1);
+        let mut response = handler(request, Arc::clone(&self.peer)).await;
+        if is_last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| ResponseBody::new(Some(body), in_flight))
+    }
+}
+
+fn refuse(refusal: Refusal, is_h1: bool) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = refusal.status();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if refusal == Refusal::Method {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    }
+    if is_h1 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
