@@ -21,11 +21,18 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// A secret that was read, and how it was written: the digits of a key, or plain text.
+/// A secret that was read.
 pub struct Read {
+    /// Wiped when it is dropped.
     pub text: Zeroizing<String>,
     /// It stands in the configuration file itself, which is fit for a laptop only.
     pub inline: bool,
+}
+
+impl std::fmt::Debug for Read {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Read").field("inline", &self.inline).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

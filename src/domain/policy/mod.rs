@@ -19,7 +19,8 @@ use http::HeaderMap;
 use http::header::COOKIE;
 
 use crate::domain::session::carrier::{self, sole};
-use crate::domain::session::{Admitted, At, Sessions};
+use crate::domain::session::verify::Admitted;
+use crate::domain::session::{At, Sessions};
 use crate::domain::token::acl;
 use crate::domain::token::grant::{Grant, UnixTime};
 use crate::domain::token::reason::Reason;
