@@ -46,8 +46,8 @@ impl App {
     /// tokio around it.
     pub fn build(config: Config, mut metrics: Metrics, clock: Clock) -> Result<Self, AppError> {
         let public = bind(config.server)?;
-        let (log, writer) =
-            AccessLog::start(&config.log.access, config.log.format, config.log.access_queue).map_err(AppError::AccessLog)?;
+        let (log, writer) = AccessLog::start(&config.log.access, config.log.format, config.log.access_queue)
+            .map_err(AppError::AccessLog)?;
         let counters = Arc::new(ConnectionCounters::default());
         let playlists = Arc::new(Playlists::new(config.cache.memory_bytes, config.cache.playlist_bytes_max));
         export(&mut metrics, &counters, &playlists, &log);
@@ -113,20 +113,33 @@ impl App {
 }
 
 /// What other parts count, into the metrics.
-fn export(metrics: &mut Metrics, counters: &Arc<ConnectionCounters>, playlists: &Arc<Playlists>, log: &AccessLog) {
+fn export(
+    metrics: &mut Metrics,
+    counters: &Arc<ConnectionCounters>,
+    playlists: &Arc<Playlists>,
+    log: &AccessLog,
+) {
     type Pick = fn(&ConnectionCounters) -> u64;
     let counts: [(&str, &str, Pick); 14] = [
         ("connections_accepted", "Connections accepted", |of| of.accepted.value()),
-        ("connections_refused_by_total", "Connections refused: too many in all", |of| of.refused_by_total.value()),
+        ("connections_refused_by_total", "Connections refused: too many in all", |of| {
+            of.refused_by_total.value()
+        }),
         ("connections_refused_by_address", "Connections refused: too many of one address", |of| {
             of.refused_by_address.value()
         }),
         ("accept_errors", "Failures to accept (file limit and the like)", |of| of.accept_errors.value()),
         ("tls_handshakes_done", "TLS handshakes that succeeded", |of| of.tls_handshakes_done.value()),
         ("tls_handshakes_failed", "TLS handshakes that failed", |of| of.tls_handshakes_failed.value()),
-        ("tls_handshakes_timed_out", "TLS handshakes over their time", |of| of.tls_handshakes_timed_out.value()),
-        ("requests_refused_by_protocol", "Heads that could not be read as HTTP", |of| of.refused_by_protocol.value()),
-        ("header_timeouts", "Connections closed: a head did not come in time", |of| of.header_timeouts.value()),
+        ("tls_handshakes_timed_out", "TLS handshakes over their time", |of| {
+            of.tls_handshakes_timed_out.value()
+        }),
+        ("requests_refused_by_protocol", "Heads that could not be read as HTTP", |of| {
+            of.refused_by_protocol.value()
+        }),
+        ("header_timeouts", "Connections closed: a head did not come in time", |of| {
+            of.header_timeouts.value()
+        }),
         ("idle_timeouts", "Connections closed: idle", |of| of.idle_timeouts.value()),
         ("stalled_writes", "Connections closed: the client took no byte", |of| of.stalled_writes.value()),
         ("too_slow_readers", "Connections closed: the client read below the least rate", |of| {
@@ -142,14 +155,26 @@ fn export(metrics: &mut Metrics, counters: &Arc<ConnectionCounters>, playlists: 
     for refusal in Refusal::ALL {
         let counters = counters.clone();
         let name = format!("door_refusals_{}", refusal.as_str());
-        metrics.export_count(&name, "Requests refused at the door", Box::new(move || counters.refused(refusal)));
+        metrics.export_count(
+            &name,
+            "Requests refused at the door",
+            Box::new(move || counters.refused(refusal)),
+        );
     }
     let open = counters.clone();
     metrics.export_level("connections_open", "Connections open", Box::new(move || open.open.value()));
     let kept = playlists.clone();
     metrics.export_level("playlists_kept", "Playlists in memory", Box::new(move || kept.count() as u64));
     let kept = playlists.clone();
-    metrics.export_level("playlists_kept_bytes", "Bytes of playlists in memory", Box::new(move || kept.bytes()));
+    metrics.export_level(
+        "playlists_kept_bytes",
+        "Bytes of playlists in memory",
+        Box::new(move || kept.bytes()),
+    );
     let lines = log.clone();
-    metrics.export_count("access_log_dropped", "Access log lines dropped, the queue being full", Box::new(move || lines.dropped()));
+    metrics.export_count(
+        "access_log_dropped",
+        "Access log lines dropped, the queue being full",
+        Box::new(move || lines.dropped()),
+    );
 }

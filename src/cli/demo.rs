@@ -71,7 +71,14 @@ pub fn run(args: &DemoArgs) -> ExitCode {
     let metrics = Metrics::new();
     let clock = Clock::system(args.clock_offset);
     let text = configuration(args.bind, &ports, &hex, args.quiet);
-    let parsed = config::parse(&text, "the demo's configuration", Path::new("."), &metrics, &Arc::new(Streams::new()), clock.now());
+    let parsed = config::parse(
+        &text,
+        "the demo's configuration",
+        Path::new("."),
+        &metrics,
+        &Arc::new(Streams::new()),
+        clock.now(),
+    );
     let config = match parsed {
         Ok(config) => config,
         Err(faults) => {
@@ -121,7 +128,14 @@ impl Demo {
             let query = request.uri().query().unwrap_or_default();
             let now = self.clock.now();
             let sign = |acl: &str, expires: u64| self.sign(acl, expires, now);
-            return Some(token_endpoint::respond(&self.endpoint, request.method(), query, request.headers(), now, &sign));
+            return Some(token_endpoint::respond(
+                &self.endpoint,
+                request.method(),
+                query,
+                request.headers(),
+                now,
+                &sign,
+            ));
         }
         if path == CONFIG_PATH {
             return Some(page::config_json(&self.page));
@@ -181,9 +195,13 @@ fn free_ports(bind: IpAddr, first: u16) -> io::Result<Vec<u16>> {
 
 /// The demo is an ordinary configuration; this is its text.
 fn configuration(bind: IpAddr, ports: &[u16], key: &str, quiet: bool) -> String {
-    let listen: Vec<String> = ports.iter().map(|port| format!("\"{}\"", SocketAddr::new(bind, *port))).collect();
+    let listen: Vec<String> =
+        ports.iter().map(|port| format!("\"{}\"", SocketAddr::new(bind, *port))).collect();
     let access = if quiet { "off" } else { "stdout" };
-    let mut text = format!("[server]\nhttp = [{}]\n\n[log]\nlevel = \"warn\"\naccess = \"{access}\"\n", listen.join(", "));
+    let mut text = format!(
+        "[server]\nhttp = [{}]\n\n[log]\nlevel = \"warn\"\naccess = \"{access}\"\n",
+        listen.join(", ")
+    );
     for (carrier, port) in CARRIERS.iter().zip(ports) {
         text.push_str(&format!(
             r#"

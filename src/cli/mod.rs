@@ -55,7 +55,9 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &clock),
-        Command::Token(args) => token::run(&args, clock.now(), &mut std::io::stdout(), &mut std::io::stderr()),
+        Command::Token(args) => {
+            token::run(&args, clock.now(), &mut std::io::stdout(), &mut std::io::stderr())
+        }
         Command::Cert(args) => match cert::run(&args, clock.now(), &mut std::io::stdout()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),

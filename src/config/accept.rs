@@ -44,17 +44,25 @@ pub fn accept(
     }
     let header = HeaderName::from_bytes(typed.server.client_address_header.as_bytes()).ok();
     if header.is_none() {
-        let message = format!("client_address_header = \"{}\" is no header name", typed.server.client_address_header);
+        let message =
+            format!("client_address_header = \"{}\" is no header name", typed.server.client_address_header);
         judge.fault(0..0, message, "write for example \"x-forwarded-for\"");
     }
     let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
     let admin = typed.admin.as_ref().map(|admin| Admin {
         listen: admin.listen,
-        token: admin.token.as_ref().and_then(|source| operators_token(source, folder, admin, judge, &mut warnings)),
+        token: admin
+            .token
+            .as_ref()
+            .and_then(|source| operators_token(source, folder, admin, judge, &mut warnings)),
     });
     let log = log(&typed.log, judge);
     if typed.property.is_empty() {
-        judge.fault(0..0, "there is no property: nothing would be served", "add a [[property]] with name, hosts and origin");
+        judge.fault(
+            0..0,
+            "there is no property: nothing would be served",
+            "add a [[property]] with name, hosts and origin",
+        );
     }
     let mut properties = HostTable::default();
     let mut summary = Vec::new();
@@ -65,12 +73,19 @@ pub fn accept(
         let Some(accepted) = accepted else { continue };
         if names.insert(accepted.property.name.clone(), ()).is_some() {
             let message = format!("two properties have the name \"{}\"", accepted.property.name);
-            judge.fault(accepted.name_place.clone(), message, "give each a name of its own: keys are derived from it");
+            judge.fault(
+                accepted.name_place.clone(),
+                message,
+                "give each a name of its own: keys are derived from it",
+            );
         }
         let property = Arc::new(accepted.property);
         for (pattern, place) in accepted.hosts {
             if let Some(first) = hosts.insert(pattern.to_string(), property.name.clone()) {
-                let message = format!("the host \"{pattern}\" stands in two properties, \"{first}\" and \"{}\"", property.name);
+                let message = format!(
+                    "the host \"{pattern}\" stands in two properties, \"{first}\" and \"{}\"",
+                    property.name
+                );
                 judge.fault(place, message, "leave it in one of them: one host, one property");
                 continue;
             }
@@ -115,7 +130,10 @@ fn operators_token(
     match source.get_ref().read(folder) {
         Ok(read) => {
             if read.inline {
-                warnings.push("the admin token stands in the configuration; keep it in the environment or a file".to_owned());
+                warnings.push(
+                    "the admin token stands in the configuration; keep it in the environment or a file"
+                        .to_owned(),
+                );
             }
             Secret::from_text(&read.text).ok()
         }
@@ -131,7 +149,12 @@ fn operators_token(
     }
 }
 
-fn certificates(typed: &file::Tls, folder: &Path, judge: &mut Judge, now: Duration) -> Option<Arc<Certificates>> {
+fn certificates(
+    typed: &file::Tls,
+    folder: &Path,
+    judge: &mut Judge,
+    now: Duration,
+) -> Option<Arc<Certificates>> {
     let mut loaded = Vec::new();
     for pair in &typed.certificate {
         let (cert, key) = (folder.join(pair.cert.get_ref()), folder.join(pair.key.get_ref()));
@@ -178,7 +201,11 @@ pub(super) fn status(typed: &Spanned<u16>, allowed: &[u16], key: &str, judge: &m
     let number = *typed.get_ref();
     if !allowed.contains(&number) {
         let allowed: Vec<String> = allowed.iter().map(u16::to_string).collect();
-        judge.fault(typed.span(), format!("{key} = {number} cannot be chosen"), format!("use {}", allowed.join(" or ")));
+        judge.fault(
+            typed.span(),
+            format!("{key} = {number} cannot be chosen"),
+            format!("use {}", allowed.join(" or ")),
+        );
     }
     StatusCode::from_u16(number).unwrap_or(StatusCode::FORBIDDEN)
 }

@@ -64,7 +64,11 @@ impl Judge {
         let cure = suggestion(&message);
         let place = error.span().unwrap_or_default();
         // A place of no width is widened, so that it can be pointed at.
-        let place = if place.is_empty() && place.start < self.text.len() { place.start..place.start + 1 } else { place };
+        let place = if place.is_empty() && place.start < self.text.len() {
+            place.start..place.start + 1
+        } else {
+            place
+        };
         self.fault(place, message, cure);
     }
 
@@ -84,7 +88,8 @@ impl Faults {
     /// Each fault on one line: `config.toml:12:8: what is wrong; what would be right`.
     pub fn lines(&self) -> Vec<String> {
         let line = |fault: &Fault| {
-            let place = fault.line_and_column.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+            let place =
+                fault.line_and_column.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
             let cure = fault.cure.as_deref().map_or_else(String::new, |cure| format!("; {cure}"));
             format!("{}{place}: {}{cure}", self.file, fault.message)
         };
@@ -107,10 +112,15 @@ fn suggestion(message: &str) -> String {
         return String::new();
     }
     let known: Vec<&str> = quoted.collect();
-    let nearest = known.iter().map(|known| (strsim::jaro_winkler(typed, known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(typed, known), known))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((likeness, known)) if likeness > 0.75 => format!("did you mean `{known}`?"),
-        Some(_) | None => "remove it, or see the reference config.toml for the keys that there are".to_owned(),
+        Some(_) | None => {
+            "remove it, or see the reference config.toml for the keys that there are".to_owned()
+        }
     }
 }
 

@@ -57,7 +57,11 @@ pub fn accept(
     let typed = typed.into_inner();
     let name = typed.name.get_ref().clone();
     if name.is_empty() {
-        judge.fault(typed.name.span(), "a property has no name", "give it one: session keys are derived from it");
+        judge.fault(
+            typed.name.span(),
+            "a property has no name",
+            "give it one: session keys are derived from it",
+        );
     }
     let hosts = hosts(&typed, &place, judge);
     let token_hosts = token_hosts(&typed, &hosts, judge);
@@ -71,11 +75,14 @@ pub fn accept(
         return None;
     };
     let keys = keys(&name, access, folder, judge, warnings);
-    let salt = read_secret(access.get_ref().salt.as_ref(), "salt", folder, judge, |text, _| Secret::from_text(text).ok());
+    let salt = read_secret(access.get_ref().salt.as_ref(), "salt", folder, judge, |text, _| {
+        Secret::from_text(text).ok()
+    });
     let expired = status(&access.get_ref().expired_status, &[403, 410], "expired_status", judge);
     let rules = rules(&name, &typed, access, &keys, salt, judge);
     let cors = cors(&typed, access.get_ref(), judge);
-    let fingerprints = keys.iter().map(|(name, key)| format!("{name} {}", fingerprint(key))).collect::<Vec<_>>();
+    let fingerprints =
+        keys.iter().map(|(name, key)| format!("{name} {}", fingerprint(key))).collect::<Vec<_>>();
     let summary = format!(
         "{name}: {} -> {}; {}; sessions by {:?}",
         hosts.iter().map(|(pattern, _)| pattern.to_string()).collect::<Vec<_>>().join(", "),
@@ -130,9 +137,17 @@ pub fn accept(
     Some(Accepted { property, hosts, name_place: typed.name.span(), summary })
 }
 
-fn hosts(typed: &file::Property, place: &Range<usize>, judge: &mut Judge) -> Vec<(HostPattern, Range<usize>)> {
+fn hosts(
+    typed: &file::Property,
+    place: &Range<usize>,
+    judge: &mut Judge,
+) -> Vec<(HostPattern, Range<usize>)> {
     if typed.hosts.is_empty() {
-        judge.fault(place.clone(), format!("the property \"{}\" has no hosts", typed.name.get_ref()), "add hosts = [\"www.example.com\"]");
+        judge.fault(
+            place.clone(),
+            format!("the property \"{}\" has no hosts", typed.name.get_ref()),
+            "add hosts = [\"www.example.com\"]",
+        );
     }
     let mut hosts = Vec::new();
     for host in &typed.hosts {
@@ -144,11 +159,19 @@ fn hosts(typed: &file::Property, place: &Range<usize>, judge: &mut Judge) -> Vec
     hosts
 }
 
-fn token_hosts(typed: &file::Property, hosts: &[(HostPattern, Range<usize>)], judge: &mut Judge) -> Option<Hosts> {
+fn token_hosts(
+    typed: &file::Property,
+    hosts: &[(HostPattern, Range<usize>)],
+    judge: &mut Judge,
+) -> Option<Hosts> {
     let own: Vec<String> = hosts.iter().filter_map(|(pattern, _)| pattern.name()).collect();
     for host in &typed.token_hosts {
         if let Err(error) = Hosts::new::<&str, _>(&[], &[host.get_ref()]) {
-            judge.fault(host.span(), format!("token_hosts: {error}"), "write for example \"cdn.example.com\" or \"cdn.example.com:8443\"");
+            judge.fault(
+                host.span(),
+                format!("token_hosts: {error}"),
+                "write for example \"cdn.example.com\" or \"cdn.example.com:8443\"",
+            );
         }
     }
     let token_hosts: Vec<&str> = typed.token_hosts.iter().map(|host| host.get_ref().as_str()).collect();
@@ -159,12 +182,20 @@ fn source(typed: &file::Origin, folder: &Path, judge: &mut Judge, lab: &Arc<Stre
     let urls = typed.urls.get_ref();
     if urls.iter().any(|url| url.get_ref() == "lab:") {
         if urls.len() > 1 {
-            judge.fault(typed.urls.span(), "\"lab:\" stands beside other origins", "leave it alone in urls, or take it out");
+            judge.fault(
+                typed.urls.span(),
+                "\"lab:\" stands beside other origins",
+                "leave it alone in urls, or take it out",
+            );
         }
         return Some(Source::Lab(lab.clone()));
     }
     if urls.is_empty() {
-        judge.fault(typed.urls.span(), "[property.origin] urls is empty", "write for example urls = [\"http://127.0.0.1:9000\"]");
+        judge.fault(
+            typed.urls.span(),
+            "[property.origin] urls is empty",
+            "write for example urls = [\"http://127.0.0.1:9000\"]",
+        );
     }
     let mut bases = Vec::new();
     for url in urls {
@@ -172,14 +203,22 @@ fn source(typed: &file::Origin, folder: &Path, judge: &mut Judge, lab: &Arc<Stre
             Ok(base) => bases.push(base),
             Err(fault) => {
                 let message = format!("the origin \"{}\" {fault}", url.get_ref());
-                judge.fault(url.span(), message, "write for example \"http://127.0.0.1:9000\" or \"https://origin.example/live\"");
+                judge.fault(
+                    url.span(),
+                    message,
+                    "write for example \"http://127.0.0.1:9000\" or \"https://origin.example/live\"",
+                );
             }
         }
     }
     let host = match HeaderValue::from_str(&typed.host) {
         Ok(host) => (!typed.host.is_empty()).then_some(host),
         Err(_) => {
-            judge.fault(0..0, format!("[property.origin] host = \"{}\" is no host", typed.host), "write a name, with a port where it needs one");
+            judge.fault(
+                0..0,
+                format!("[property.origin] host = \"{}\" is no host", typed.host),
+                "write a name, with a port where it needs one",
+            );
             None
         }
     };
@@ -222,13 +261,25 @@ fn base(url: &str) -> Result<Base, &'static str> {
     Ok(Base { scheme, authority, prefix: uri.path().trim_end_matches('/').to_owned() })
 }
 
-fn authorities(path: &Spanned<std::path::PathBuf>, folder: &Path, judge: &mut Judge) -> Option<Vec<CertificateDer<'static>>> {
+fn authorities(
+    path: &Spanned<std::path::PathBuf>,
+    folder: &Path,
+    judge: &mut Judge,
+) -> Option<Vec<CertificateDer<'static>>> {
     let file = folder.join(path.get_ref());
     let read = CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Ok(certificates) if !certificates.is_empty() => return Some(certificates),
-        Ok(_) => judge.fault(path.span(), format!("{} holds no certificate", file.display()), "give a PEM file of authorities"),
-        Err(error) => judge.fault(path.span(), format!("cannot read {}: {error}", file.display()), "give a PEM file of authorities"),
+        Ok(_) => judge.fault(
+            path.span(),
+            format!("{} holds no certificate", file.display()),
+            "give a PEM file of authorities",
+        ),
+        Err(error) => judge.fault(
+            path.span(),
+            format!("cannot read {}: {error}", file.display()),
+            "give a PEM file of authorities",
+        ),
     }
     None
 }
@@ -264,7 +315,11 @@ fn keys(
             Some(Ok(key)) => keys.push((name, key)),
             Some(Err(error)) => {
                 let place = source.map(Spanned::span).unwrap_or_default();
-                judge.fault(place, format!("[property.access] {name}: {error}"), "a key is an even number of hex digits; make one with: openssl rand -hex 16");
+                judge.fault(
+                    place,
+                    format!("[property.access] {name}: {error}"),
+                    "a key is an even number of hex digits; make one with: openssl rand -hex 16",
+                );
             }
             None => {}
         }
@@ -307,13 +362,19 @@ fn rules(
     let session_name = token_name(&session.name, "[property.session] name", judge);
     let access_name = token_name(&access.get_ref().name, "[property.access] name", judge);
     if session_name == access_name {
-        judge.fault(session.name.span(), "the session token has the access token's name", "give them two names, such as hdnts and hdntl");
+        judge.fault(
+            session.name.span(),
+            "the session token has the access token's name",
+            "give them two names, such as hdnts and hdntl",
+        );
     }
     let salt_of_access = salt.flatten();
     let salt_of_session = match &salt_of_access {
         Some(fixed) => Salt::Fixed(fixed.clone()),
         None if session.salt_headers.is_empty() => Salt::None,
-        None => Salt::Headers(session.salt_headers.iter().filter_map(|name| header_name(name, judge)).collect()),
+        None => {
+            Salt::Headers(session.salt_headers.iter().filter_map(|name| header_name(name, judge)).collect())
+        }
     };
     let match_bits = address_match(access.get_ref(), judge);
     let is_open = access.get_ref().action == file::Action::Open;
@@ -359,10 +420,18 @@ fn access_rules(
 ) -> Option<Checked> {
     let algorithm = typed.algorithm.get_ref().parse();
     if algorithm.is_err() {
-        judge.fault(typed.algorithm.span(), format!("algorithm = \"{}\" is not known", typed.algorithm.get_ref()), "use sha256, sha1 or md5");
+        judge.fault(
+            typed.algorithm.span(),
+            format!("algorithm = \"{}\" is not known", typed.algorithm.get_ref()),
+            "use sha256, sha1 or md5",
+        );
     }
     if typed.locations.is_empty() {
-        judge.fault(0..0, "[property.access] locations is empty: no token could ever be shown", "list query, cookie or header");
+        judge.fault(
+            0..0,
+            "[property.access] locations is empty: no token could ever be shown",
+            "list query, cookie or header",
+        );
     }
     if keys.is_empty() {
         return None;
@@ -399,10 +468,16 @@ fn access_rules(
 }
 
 fn address_match(typed: &file::Access, judge: &mut Judge) -> AddressMatch {
-    for (prefix, most, key) in [(&typed.ipv4_prefix, 32, "ipv4_prefix"), (&typed.ipv6_prefix, 128, "ipv6_prefix")] {
+    for (prefix, most, key) in
+        [(&typed.ipv4_prefix, 32, "ipv4_prefix"), (&typed.ipv6_prefix, 128, "ipv6_prefix")]
+    {
         let bits = *prefix.get_ref();
         if bits == 0 || bits > most {
-            judge.fault(prefix.span(), format!("{key} = {bits} is no prefix length"), format!("write a number from 1 to {most}; {most} compares the whole address"));
+            judge.fault(
+                prefix.span(),
+                format!("{key} = {bits} is no prefix length"),
+                format!("write a number from 1 to {most}; {most} compares the whole address"),
+            );
         }
     }
     AddressMatch { v4_bits: *typed.ipv4_prefix.get_ref(), v6_bits: *typed.ipv6_prefix.get_ref() }
@@ -415,7 +490,11 @@ fn token_name(typed: &Spanned<String>, key: &str, judge: &mut Judge) -> String {
         && name.len() <= 64
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     if !is_name {
-        judge.fault(typed.span(), format!("{key} = \"{name}\" is no name"), "use 1 to 64 letters, digits, - and _, such as hdnts");
+        judge.fault(
+            typed.span(),
+            format!("{key} = \"{name}\" is no name"),
+            "use 1 to 64 letters, digits, - and _, such as hdnts",
+        );
     }
     name.clone()
 }
@@ -423,7 +502,11 @@ fn token_name(typed: &Spanned<String>, key: &str, judge: &mut Judge) -> String {
 fn header_name(typed: &Spanned<String>, judge: &mut Judge) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(typed.get_ref().as_bytes()).ok();
     if name.is_none() {
-        judge.fault(typed.span(), format!("\"{}\" is no header name", typed.get_ref()), "write for example \"User-Agent\"");
+        judge.fault(
+            typed.span(),
+            format!("\"{}\" is no header name", typed.get_ref()),
+            "write for example \"User-Agent\"",
+        );
     }
     name
 }
@@ -432,10 +515,14 @@ fn cors(typed: &file::Property, access: &file::Access, judge: &mut Judge) -> Cor
     let mut origins = Vec::new();
     for origin in &typed.cors.origins {
         let text = origin.get_ref();
-        let is_origin = text == "*"
-            || url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text);
+        let is_origin =
+            text == "*" || url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text);
         if !is_origin {
-            judge.fault(origin.span(), format!("\"{text}\" is no web origin"), "write scheme, host and port, without a path: \"https://player.example\"");
+            judge.fault(
+                origin.span(),
+                format!("\"{text}\" is no web origin"),
+                "write scheme, host and port, without a path: \"https://player.example\"",
+            );
         }
         origins.push(text.clone());
     }
@@ -446,7 +533,11 @@ fn cors(typed: &file::Property, access: &file::Access, judge: &mut Judge) -> Cor
 fn cookie(typed: &file::Cookie, judge: &mut Judge) -> CookieSettings {
     let domain = typed.domain.get_ref();
     if !domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) {
-        judge.fault(typed.domain.span(), format!("[property.session.cookie] domain = \"{domain}\" is no domain"), "write for example \"example.com\", or \"\" for this host only");
+        judge.fault(
+            typed.domain.span(),
+            format!("[property.session.cookie] domain = \"{domain}\" is no domain"),
+            "write for example \"example.com\", or \"\" for this host only",
+        );
     }
     if typed.same_site == file::SameSite::None && !typed.secure {
         judge.fault(typed.domain.span(), "[property.session.cookie] same_site = \"none\" needs secure = true: browsers drop the cookie otherwise", "set secure = true, or same_site = \"lax\"");

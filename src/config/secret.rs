@@ -39,7 +39,9 @@ impl std::fmt::Debug for Read {
 pub enum SecretError {
     #[error("a secret needs exactly one of env, file, hex, text; {0} are given")]
     Count(usize),
-    #[error("the environment variable {0} is not set; export it, for example: export {0}=$(openssl rand -hex 16)")]
+    #[error(
+        "the environment variable {0} is not set; export it, for example: export {0}=$(openssl rand -hex 16)"
+    )]
     Unset(String),
     #[error("the environment variable {0} is not valid UTF-8")]
     NotUnicode(String),
@@ -65,7 +67,11 @@ impl Source {
             let path = folder.join(path);
             let text = std::fs::read_to_string(&path)
                 .map_err(|error| SecretError::File { path: path.display().to_string(), error })?;
-            (Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()), path.display().to_string(), false)
+            (
+                Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()),
+                path.display().to_string(),
+                false,
+            )
         } else {
             let text = self.hex.clone().or_else(|| self.text.clone()).unwrap_or_default();
             (text, "the configuration".to_owned(), true)

@@ -51,11 +51,13 @@ impl Span {
 
 fn size(text: &str) -> Result<u64, String> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("the size \"{text}\" has no unit; write for example \"{text}KiB\" or \"{text}B\""));
+        return Err(format!(
+            "the size \"{text}\" has no unit; write for example \"{text}KiB\" or \"{text}B\""
+        ));
     }
-    text.parse::<bytesize::ByteSize>()
-        .map(|size| size.as_u64())
-        .map_err(|_| format!("\"{text}\" is not a size; write a number with a unit, for example \"32KiB\" or \"64MiB\""))
+    text.parse::<bytesize::ByteSize>().map(|size| size.as_u64()).map_err(|_| {
+        format!("\"{text}\" is not a size; write a number with a unit, for example \"32KiB\" or \"64MiB\"")
+    })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -86,7 +88,8 @@ impl<'de> Deserialize<'de> for Size {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_str(Text("a duration with its unit in quotes, for example \"30s\"", duration)).map(Self)
+        from.deserialize_str(Text("a duration with its unit in quotes, for example \"30s\"", duration))
+            .map(Self)
     }
 }
 
@@ -112,7 +115,9 @@ impl<'de> Deserialize<'de> for QueryRule {
                 match text {
                     "keep" => Ok(QueryRule::Keep),
                     "drop" => Ok(QueryRule::Drop),
-                    other => Err(E::custom(format!("\"{other}\" is neither \"keep\" nor \"drop\" nor a list of names"))),
+                    other => Err(E::custom(format!(
+                        "\"{other}\" is neither \"keep\" nor \"drop\" nor a list of names"
+                    ))),
                 }
             }
 

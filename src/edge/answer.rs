@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
-    SET_COOKIE, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED, LOCATION, SET_COOKIE, VARY,
 };
 use http::{Method, Response, StatusCode};
 
@@ -133,8 +133,9 @@ async fn side_document(
     wanted: &Wanted,
 ) -> Result<Response<Body>, EdgeError> {
     let raw = collect(content, property.encoding.coded_bytes_max).await?;
-    let codings =
-        encoding::content_codings(headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default())?;
+    let codings = encoding::content_codings(
+        headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default(),
+    )?;
     let source: Bytes = if codings.is_empty() {
         raw.clone()
     } else {
@@ -155,7 +156,8 @@ async fn side_document(
 /// The template of a steering manifest or of an asset list; `None` for JSON that is neither, or names no URI of ours.
 fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Template> {
     let name = &property.rules.session_name;
-    let has_references = |template: &Template| template.counts().own > 0 || template.counts().foreign_pathways > 0;
+    let has_references =
+        |template: &Template| template.counts().own > 0 || template.counts().foreign_pathways > 0;
     let steering = json::compile_steering(source, base, &property.hosts, name, &property.manifest).ok()?;
     if has_references(&steering) {
         return Some(steering);
@@ -168,14 +170,17 @@ fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Tem
 /// redirect never carries a token.
 fn redirect(property: &Property, headers: &mut HeaderMap) {
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
-    let Some(rest) = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://")) else { return };
+    let Some(rest) = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://")) else {
+        return;
+    };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     if !property.source.is_own_authority(&rest[..end]) {
         return;
     }
     let here = &rest[end..];
     // `//` would name another host.
-    let here = if here.starts_with('/') { format!("/{}", here.trim_start_matches('/')) } else { format!("/{here}") };
+    let here =
+        if here.starts_with('/') { format!("/{}", here.trim_start_matches('/')) } else { format!("/{here}") };
     if let Ok(value) = HeaderValue::from_str(&here) {
         headers.insert(LOCATION, value);
     }
@@ -203,7 +208,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn is_unmodified(client: &HeaderMap, etag: &str, modified: Option<&HeaderValue>) -> bool {
     if client.contains_key(IF_NONE_MATCH) {
         return client.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+            value
+                .split(',')
+                .map(str::trim)
+                .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
         });
     }
     let date = |value: Option<&HeaderValue>| {

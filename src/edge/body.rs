@@ -17,7 +17,10 @@ pub enum Content {
     Empty,
     Whole(Bytes),
     /// Bytes already read to see what they are, and the rest as it arrives.
-    Stream { read: Bytes, rest: OriginBody },
+    Stream {
+        read: Bytes,
+        rest: OriginBody,
+    },
 }
 
 /// An answer's body. When it is dropped, sent whole or not, the request is written down.

@@ -21,7 +21,9 @@ enum Name {
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a host; write for example \"www.example.com\", \"*.example.com\" or \"127.0.0.1:8080\"")]
+#[error(
+    "\"{0}\" is not a host; write for example \"www.example.com\", \"*.example.com\" or \"127.0.0.1:8080\""
+)]
 pub struct HostError(String);
 
 impl FromStr for HostPattern {
@@ -37,7 +39,9 @@ impl FromStr for HostPattern {
                 Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
                 None => {
                     !name.is_empty()
-                        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+                        && name
+                            .bytes()
+                            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
                 }
             }
         };
@@ -165,7 +169,8 @@ mod tests {
 
     #[test]
     fn the_most_exact_pattern_answers() {
-        let table = table(&["*", "*.example.com", "*.a.example.com", "www.example.com", "www.example.com:81"]);
+        let table =
+            table(&["*", "*.example.com", "*.a.example.com", "www.example.com", "www.example.com:81"]);
         let select = |host, port| table.select(host, port).copied();
         assert_eq!(select("WWW.example.com", None), Some("www.example.com"));
         assert_eq!(select("www.example.com", Some(81)), Some("www.example.com:81"));

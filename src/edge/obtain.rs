@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, IF_MATCH,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue,
+    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, VIA,
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body_util::BodyExt;
@@ -32,7 +32,8 @@ use super::target::join;
 const TOKEN_RESULT: HeaderName = HeaderName::from_static("sluicegate-token");
 
 /// The content codings that are understood, the preferred first.
-pub const CODINGS: [encoding::Coding; 3] = [encoding::Coding::Zstd, encoding::Coding::Br, encoding::Coding::Gzip];
+pub const CODINGS: [encoding::Coding; 3] =
+    [encoding::Coding::Zstd, encoding::Coding::Br, encoding::Coding::Gzip];
 
 /// Bytes that tell whether a body is a playlist: a BOM, a line end and `#EXTM3U`.
 const SNIFF_BYTES: usize = 16;
@@ -136,7 +137,12 @@ pub fn origin_headers(
 
 impl Edge {
     /// Gets what was asked: from memory, by waiting for a fetch that is under way, or from the origin.
-    pub async fn obtain(&self, property: &Arc<Property>, wanted: Wanted, now: Duration) -> Result<Obtained, EdgeError> {
+    pub async fn obtain(
+        &self,
+        property: &Arc<Property>,
+        wanted: Wanted,
+        now: Duration,
+    ) -> Result<Obtained, EdgeError> {
         let key = wanted.key(property);
         if wanted.is_shareable() {
             if let Some(playlist) = self.playlists.fresh(&key, now) {
@@ -196,7 +202,8 @@ impl Edge {
     ) -> Result<Obtained, EdgeError> {
         let asked_for_part = wanted.headers.contains_key(RANGE);
         let path_and_query = wanted.path_and_query();
-        let response = property.source.fetch(&wanted.method, &path_and_query, wanted.headers.clone(), None, now).await?;
+        let response =
+            property.source.fetch(&wanted.method, &path_and_query, wanted.headers.clone(), None, now).await?;
         if response.status() == StatusCode::PARTIAL_CONTENT && !asked_for_part {
             return Err(EdgeError::UnaskedPart);
         }
@@ -253,7 +260,8 @@ async fn read_object(
     now: Duration,
 ) -> Result<Object, EdgeError> {
     let raw = collect(content, property.encoding.coded_bytes_max).await?;
-    let stated = parts.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let stated =
+        parts.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let codings = encoding::content_codings(stated)?;
     let was_encoded = !codings.is_empty();
     let source = if was_encoded && parts.status == StatusCode::OK {

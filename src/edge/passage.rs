@@ -42,7 +42,9 @@ pub enum Form {
     Query,
     /// `inherited`: the directories between the component and the last segment of the playlist's own URL, when it
     /// carries the component.
-    Path { inherited: Option<usize> },
+    Path {
+        inherited: Option<usize>,
+    },
 }
 
 /// The text of a session as it goes into one playlist.
@@ -109,7 +111,9 @@ impl Edge {
     ) -> Result<Passage, EdgeError> {
         match admission {
             Admission::Open | Admission::Unverified(_) => Ok(Passage::default()),
-            Admission::Session { place, presented, .. } => carried(property, presented, place, at, playlist.is_some()),
+            Admission::Session { place, presented, .. } => {
+                carried(property, presented, place, at, playlist.is_some())
+            }
             Admission::Access { grant } => {
                 property.metrics.count_verification(grant.key_name);
                 let carrier = choose(property, at.headers);
@@ -125,7 +129,9 @@ impl Edge {
                 let life = match carrier {
                     Carrier::Cookie if property.renew => Life::Renewable,
                     Carrier::Cookie => Life::Fixed { media_duration: None },
-                    Carrier::Path | Carrier::Query | Carrier::Header | Carrier::Auto => Life::Fixed { media_duration },
+                    Carrier::Path | Carrier::Query | Carrier::Header | Carrier::Auto => {
+                        Life::Fixed { media_duration }
+                    }
                 };
                 let session = property.rules.sessions.mint(&grant, life, &salt, at.now);
                 property.metrics.sessions_minted.inc();
@@ -150,7 +156,9 @@ impl Edge {
                 let (raw_path, query) = first.split_once('?').unwrap_or((first, ""));
                 let path = path::normalise(raw_path).ok()?.into_owned();
                 let child = wanted.beside(path, origin_query(query, &property.query));
-                let Ok(Obtained::Shared(Object::Playlist(child), _)) = self.obtain(property, child, now).await else {
+                let Ok(Obtained::Shared(Object::Playlist(child), _)) =
+                    self.obtain(property, child, now).await
+                else {
                     return None;
                 };
                 match child.template.kind() {

@@ -8,9 +8,9 @@ use http::{Method, Response};
 
 use crate::domain::headers::cors::Cors;
 use crate::domain::headers::forwarding::Style;
+use crate::domain::manifest::Options;
 use crate::domain::manifest::base::Hosts;
 use crate::domain::manifest::encoding::Limits;
-use crate::domain::manifest::Options;
 use crate::domain::policy::Rules;
 use crate::domain::session::carrier::CookieSettings;
 use crate::lab::origin::Streams;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::request::Parts;
 use http::header::USER_AGENT;
+use http::request::Parts;
 
 use crate::domain::token::reason::Reason;
 use crate::telemetry::access_log::{AccessLog, Entry};
@@ -24,7 +24,13 @@ pub struct Record {
 impl Record {
     pub fn begin(log: &AccessLog, now: Duration, request: u64) -> Box<Self> {
         let entry = Entry { time: now, request, ..Entry::default() };
-        Box::new(Self { entry, kind: Kind::default(), began: Instant::now(), log: log.clone(), metrics: None })
+        Box::new(Self {
+            entry,
+            kind: Kind::default(),
+            began: Instant::now(),
+            log: log.clone(),
+            metrics: None,
+        })
     }
 
     /// Who asked for what. `path` is without its token component; the query is redacted here.

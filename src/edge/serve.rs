@@ -56,7 +56,8 @@ impl Edge {
                 let names = [property.rules.access.name().unwrap_or_default(), &property.rules.session_name];
                 record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &names);
                 let answered = self.journey(&property, &parts, &caller, &mut record).await;
-                let mut response = answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
+                let mut response =
+                    answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
                 property.cors.decorate(&parts.headers, response.headers_mut());
                 if Cors::is_preflight(&parts.headers) && parts.method == Method::OPTIONS {
                     property.cors.answer_preflight(&parts.headers, response.headers_mut());
@@ -98,7 +99,8 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let admission = policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
+        let admission =
+            policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
         note(property, &admission, record);
 
         let is_entry = matches!(admission, Admission::Access { .. });
@@ -145,8 +147,12 @@ impl Edge {
         // The door has seen to it that the two agree where both are given.
         let (host, port) = authority.or(named).and_then(split_port).unwrap_or_default();
         let socket = peer.address.ip();
-        let client =
-            forwarding::client_address(socket, &parts.headers, &self.client_address_header, &self.trusted_proxies);
+        let client = forwarding::client_address(
+            socket,
+            &parts.headers,
+            &self.client_address_header,
+            &self.trusted_proxies,
+        );
         let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&socket.to_canonical()));
         let forwarded_https = is_trusted
             && parts.headers.get(forwarding::X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
@@ -156,7 +162,8 @@ impl Edge {
 
     /// A trusted proxy's request id is kept, when it is one of ours; anybody else's is not looked at.
     fn request_id(&self, parts: &Parts, caller: &Caller<'_>) -> u64 {
-        let given = parts.headers.get(REQUEST_ID).filter(|_| caller.is_trusted).and_then(|id| id.to_str().ok());
+        let given =
+            parts.headers.get(REQUEST_ID).filter(|_| caller.is_trusted).and_then(|id| id.to_str().ok());
         given
             .filter(|id| id.len() == 16)
             .and_then(|id| u64::from_str_radix(id, 16).ok())
@@ -188,7 +195,13 @@ impl Edge {
     }
 
     /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
-    fn refuse(&self, property: &Property, parts: &Parts, error: &EdgeError, record: &mut Record) -> Response<Body> {
+    fn refuse(
+        &self,
+        property: &Property,
+        parts: &Parts,
+        error: &EdgeError,
+        record: &mut Record,
+    ) -> Response<Body> {
         let mut response = error.answer(property.statuses);
         count_error(property, error);
         let Some(reason) = error.reason() else {
@@ -259,14 +272,21 @@ fn count_error(property: &Property, error: &EdgeError) {
         EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
             metrics.playlists_refused.inc()
         }
-        EdgeError::UnknownHost | EdgeError::Method | EdgeError::Path(_) | EdgeError::Denied(_) | EdgeError::Join(_) => {
-            0
-        }
+        EdgeError::UnknownHost
+        | EdgeError::Method
+        | EdgeError::Path(_)
+        | EdgeError::Denied(_)
+        | EdgeError::Join(_) => 0,
     };
 }
 
 /// Hands the session out beside the body: a cookie, or a header for clients that send it back themselves.
-fn hand_out(response: &mut Response<Body>, cookie: Option<HeaderValue>, header: Option<HeaderValue>, name: &str) {
+fn hand_out(
+    response: &mut Response<Body>,
+    cookie: Option<HeaderValue>,
+    header: Option<HeaderValue>,
+    name: &str,
+) {
     if let Some(cookie) = cookie {
         response.headers_mut().append(http::header::SET_COOKIE, cookie);
     }
@@ -291,8 +311,8 @@ fn kind_of(playlist: &crate::store::playlists::Playlist) -> Kind {
 fn kind_by_name(path: &str) -> Kind {
     let extension = last_segment(path).rsplit_once('.').map_or("", |(_, extension)| extension);
     match extension.to_ascii_lowercase().as_str() {
-        "ts" | "m4s" | "mp4" | "aac" | "mp3" | "ac3" | "ec3" | "vtt" | "webvtt" | "m4a" | "m4v" | "cmfv" | "cmfa"
-        | "jpg" | "jpeg" => Kind::Segment,
+        "ts" | "m4s" | "mp4" | "aac" | "mp3" | "ac3" | "ec3" | "vtt" | "webvtt" | "m4a" | "m4v" | "cmfv"
+        | "cmfa" | "jpg" | "jpeg" => Kind::Segment,
         "m3u8" | "m3u" => Kind::MediaPlaylist,
         "key" => Kind::Key,
         "json" => Kind::Json,

@@ -51,7 +51,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 
     /// Waits for the fetch of `key`, beginning it with `fetch` when none is under way, for `wait` at most. What
     /// `fetch` stores it stores before it returns, so that no second fetch slips in between.
-    pub async fn join<F>(self: &Arc<Self>, key: String, wait: Duration, fetch: F) -> Result<Joined<T>, JoinError>
+    pub async fn join<F>(
+        self: &Arc<Self>,
+        key: String,
+        wait: Duration,
+        fetch: F,
+    ) -> Result<Joined<T>, JoinError>
     where
         F: Future<Output = T> + Send + 'static,
     {

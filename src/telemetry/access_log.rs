@@ -169,7 +169,14 @@ fn text(entry: &Entry, line: &mut String) {
         line.push('?');
         quoted(&entry.query, line);
     }
-    let _ = write!(line, "\" {} {} {}B {:.1}ms", entry.status, entry.kind, entry.bytes, milliseconds(entry.duration));
+    let _ = write!(
+        line,
+        "\" {} {} {}B {:.1}ms",
+        entry.status,
+        entry.kind,
+        entry.bytes,
+        milliseconds(entry.duration)
+    );
     let _ = write!(line, " property={} cache={}", entry.property, entry.cache);
     if let Some(reason) = entry.reason {
         let _ = write!(line, " reason={reason}");

@@ -107,16 +107,45 @@ impl Metrics {
         let mut registry = Registry::with_prefix("sluicegate");
         let families = Families::default();
         let own = &families;
-        registry.register("requests", "Requests answered, by what they were for and how they ended", own.requests.clone());
+        registry.register(
+            "requests",
+            "Requests answered, by what they were for and how they ended",
+            own.requests.clone(),
+        );
         registry.register("denials", "Requests refused, by reason", own.denials.clone());
-        registry.register("unverified", "Requests let through by verify-only, by the reason against them", own.unverified.clone());
-        registry.register_with_unit("body", "Bytes of bodies sent to viewers", Unit::Bytes, own.bytes.clone());
-        registry.register("playlists_personalised", "Playlists answered with a session's token in them", own.playlists.clone());
-        registry.register("playlists_refused", "Playlists of the origin that were over a limit", own.playlists_refused.clone());
-        registry.register("references_left", "References in playlists that got no token, by cause", own.references_left.clone());
+        registry.register(
+            "unverified",
+            "Requests let through by verify-only, by the reason against them",
+            own.unverified.clone(),
+        );
+        registry.register_with_unit(
+            "body",
+            "Bytes of bodies sent to viewers",
+            Unit::Bytes,
+            own.bytes.clone(),
+        );
+        registry.register(
+            "playlists_personalised",
+            "Playlists answered with a session's token in them",
+            own.playlists.clone(),
+        );
+        registry.register(
+            "playlists_refused",
+            "Playlists of the origin that were over a limit",
+            own.playlists_refused.clone(),
+        );
+        registry.register(
+            "references_left",
+            "References in playlists that got no token, by cause",
+            own.references_left.clone(),
+        );
         registry.register("sessions", "Session tokens made, by how", own.sessions.clone());
         registry.register("verifications", "Tokens verified, by the key that did", own.verifications.clone());
-        registry.register("origin_errors", "Requests to the origin that failed, by cause", own.origin_errors.clone());
+        registry.register(
+            "origin_errors",
+            "Requests to the origin that failed, by cause",
+            own.origin_errors.clone(),
+        );
         registry.register("cache", "Look-ups of kept playlists, by result", own.cache.clone());
         Self { registry, families }
     }
@@ -233,7 +262,10 @@ impl std::fmt::Debug for Foreign {
 }
 
 impl prometheus_client::collector::Collector for Foreign {
-    fn encode(&self, mut encoder: prometheus_client::encoding::DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    fn encode(
+        &self,
+        mut encoder: prometheus_client::encoding::DescriptorEncoder<'_>,
+    ) -> Result<(), std::fmt::Error> {
         use prometheus_client::encoding::EncodeMetric;
         let value = (self.reading)();
         if self.is_gauge {
@@ -267,10 +299,16 @@ mod tests {
         }
         let text = metrics.exposition();
         for reason in Reason::ALL {
-            assert!(text.contains(&format!("sluicegate_denials_total{{property=\"p\",reason=\"{reason}\"}} 1")), "{text}");
+            assert!(
+                text.contains(&format!("sluicegate_denials_total{{property=\"p\",reason=\"{reason}\"}} 1")),
+                "{text}"
+            );
         }
         for kind in Kind::ALL {
-            let line = format!("sluicegate_requests_total{{property=\"p\",kind=\"{}\",result=\"2xx\"}} 1", kind.as_str());
+            let line = format!(
+                "sluicegate_requests_total{{property=\"p\",kind=\"{}\",result=\"2xx\"}} 1",
+                kind.as_str()
+            );
             assert!(text.contains(&line), "{text}");
         }
     }

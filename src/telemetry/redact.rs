@@ -78,7 +78,10 @@ mod tests {
 
     #[test]
     fn a_token_under_another_name_is_replaced_too() {
-        assert_eq!(query("%68dnts=x&t=exp%3D1~hmac%3Dff&k=v", &["hdnts"]), "%68dnts=[redacted]&t=[redacted]&k=v");
+        assert_eq!(
+            query("%68dnts=x&t=exp%3D1~hmac%3Dff&k=v", &["hdnts"]),
+            "%68dnts=[redacted]&t=[redacted]&k=v"
+        );
     }
 
     #[test]

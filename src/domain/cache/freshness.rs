@@ -58,7 +58,8 @@ impl Directives {
         if ["no-store", "private", "no-cache"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
             self.forbids = true;
         } else if name.eq_ignore_ascii_case("max-age") {
-            self.max_age = Some(self.max_age.unwrap_or(Duration::MAX).min(seconds(argument).unwrap_or_default()));
+            self.max_age =
+                Some(self.max_age.unwrap_or(Duration::MAX).min(seconds(argument).unwrap_or_default()));
         } else if name.eq_ignore_ascii_case("s-maxage") {
             let stated = seconds(argument).unwrap_or_default();
             self.shared_max_age = Some(self.shared_max_age.unwrap_or(Duration::MAX).min(stated));
@@ -77,7 +78,8 @@ fn seconds(text: &str) -> Option<Duration> {
 fn expires_after(headers: &HeaderMap) -> Option<Duration> {
     let expires = headers.get(EXPIRES)?;
     // RFC 9111 §5.3: "a cache MUST treat invalid date formats, especially including the value "0", as … in the past".
-    let read = |value: &http::HeaderValue| value.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok());
+    let read =
+        |value: &http::HeaderValue| value.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok());
     let (Some(expires), Some(date)) = (read(expires), headers.get(DATE).and_then(read)) else {
         return Some(Duration::ZERO);
     };
@@ -88,7 +90,9 @@ fn varies_beyond_the_edge(headers: &HeaderMap) -> bool {
     headers.get_all(VARY).iter().any(|value| {
         value.to_str().map_or(true, |value| {
             value.split(',').map(str::trim).any(|name| {
-                !name.is_empty() && !name.eq_ignore_ascii_case("accept-encoding") && !name.eq_ignore_ascii_case("origin")
+                !name.is_empty()
+                    && !name.eq_ignore_ascii_case("accept-encoding")
+                    && !name.eq_ignore_ascii_case("origin")
             })
         })
     })

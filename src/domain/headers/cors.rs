@@ -187,7 +187,10 @@ mod tests {
         cors.decorate(&request, &mut answer);
         cors.answer_preflight(&request, &mut answer);
         let headers = answer[ACCESS_CONTROL_ALLOW_HEADERS].to_str().expect("text");
-        assert!(headers.contains("hdntl") && headers.contains("CMCD-Own") && !headers.contains("x-secret"), "{headers}");
+        assert!(
+            headers.contains("hdntl") && headers.contains("CMCD-Own") && !headers.contains("x-secret"),
+            "{headers}"
+        );
         assert_eq!(answer[ACCESS_CONTROL_MAX_AGE], "86400");
     }
 }

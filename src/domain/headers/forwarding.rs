@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use http::header::{COOKIE, FORWARDED, HeaderName, HeaderValue, REFERER};
 use http::HeaderMap;
+use http::header::{COOKIE, FORWARDED, HeaderName, HeaderValue, REFERER};
 use ipnet::IpNet;
 
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -33,7 +33,15 @@ pub struct Viewer<'a> {
 
 /// Writes the forwarding fields anew; what the client claimed in them is not passed on.
 pub fn describe(headers: &mut HeaderMap, style: Style, viewer: Viewer<'_>) {
-    for name in [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_SERVER, X_REAL_IP, FORWARDED] {
+    for name in [
+        X_FORWARDED_FOR,
+        X_FORWARDED_PROTO,
+        X_FORWARDED_HOST,
+        X_FORWARDED_PORT,
+        X_FORWARDED_SERVER,
+        X_REAL_IP,
+        FORWARDED,
+    ] {
         headers.remove(name);
     }
     match style {
@@ -48,7 +56,11 @@ pub fn describe(headers: &mut HeaderMap, style: Style, viewer: Viewer<'_>) {
                 IpAddr::V4(address) => address.to_string(),
                 IpAddr::V6(address) => format!("\"[{address}]\""),
             };
-            insert(headers, FORWARDED, &format!("for={node};proto={};host=\"{}\"", viewer.scheme, viewer.host));
+            insert(
+                headers,
+                FORWARDED,
+                &format!("for={node};proto={};host=\"{}\"", viewer.scheme, viewer.host),
+            );
         }
         Style::Off => {}
     }
@@ -121,12 +133,16 @@ mod tests {
 
     fn address(socket: &str, fields: &[(&'static str, &'static str)], trusted: &[&str]) -> String {
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().expect("a CIDR")).collect();
-        client_address(socket.parse().expect("an address"), &headers(fields), &X_FORWARDED_FOR, &trusted).to_string()
+        client_address(socket.parse().expect("an address"), &headers(fields), &X_FORWARDED_FOR, &trusted)
+            .to_string()
     }
 
     #[test]
     fn a_header_from_an_untrusted_peer_is_not_believed() {
-        assert_eq!(address("198.51.100.9", &[("x-forwarded-for", "10.0.0.1")], &["127.0.0.0/8"]), "198.51.100.9");
+        assert_eq!(
+            address("198.51.100.9", &[("x-forwarded-for", "10.0.0.1")], &["127.0.0.0/8"]),
+            "198.51.100.9"
+        );
     }
 
     #[test]
@@ -142,13 +158,21 @@ mod tests {
 
     #[test]
     fn junk_in_the_chain_ends_it() {
-        assert_eq!(address("10.0.0.1", &[("x-forwarded-for", "203.0.113.7, 0x7f.1")], &["10.0.0.0/8"]), "10.0.0.1");
+        assert_eq!(
+            address("10.0.0.1", &[("x-forwarded-for", "203.0.113.7, 0x7f.1")], &["10.0.0.0/8"]),
+            "10.0.0.1"
+        );
     }
 
     #[test]
     fn claims_of_the_client_are_replaced() {
-        let mut sent = headers(&[("x-forwarded-host", "evil"), ("forwarded", "for=evil"), ("x-real-ip", "1.1.1.1")]);
-        let viewer = Viewer { address: "2001:db8::1".parse().expect("an address"), scheme: "https", host: "edge.example" };
+        let mut sent =
+            headers(&[("x-forwarded-host", "evil"), ("forwarded", "for=evil"), ("x-real-ip", "1.1.1.1")]);
+        let viewer = Viewer {
+            address: "2001:db8::1".parse().expect("an address"),
+            scheme: "https",
+            host: "edge.example",
+        };
         describe(&mut sent, Style::Forwarded, viewer);
         assert_eq!(sent.len(), 1);
         assert_eq!(sent[FORWARDED], "for=\"[2001:db8::1]\";proto=https;host=\"edge.example\"");
@@ -156,7 +180,11 @@ mod tests {
 
     #[test]
     fn only_listed_cookies_reach_the_origin() {
-        let mut sent = headers(&[("cookie", "hdntl=x; keep=1"), ("cookie", "other=2"), ("referer", "https://a/?hdnts=x")]);
+        let mut sent = headers(&[
+            ("cookie", "hdntl=x; keep=1"),
+            ("cookie", "other=2"),
+            ("referer", "https://a/?hdnts=x"),
+        ]);
         remove_private(&mut sent, &["keep".to_owned()]);
         assert_eq!(sent[COOKIE], "keep=1");
         assert!(!sent.contains_key(REFERER));

@@ -91,12 +91,19 @@ mod tests {
 
     #[test]
     fn fields_named_in_connection_go_no_further() {
-        assert_eq!(stripped(&[("connection", "X-Once , close"), ("x-once", "1"), ("x-twice", "2")]), ["x-twice"]);
+        assert_eq!(
+            stripped(&[("connection", "X-Once , close"), ("x-once", "1"), ("x-twice", "2")]),
+            ["x-twice"]
+        );
     }
 
     #[test]
     fn a_client_cannot_have_an_end_to_end_field_dropped() {
-        let left = stripped(&[("connection", "Cookie, Host, Content-Length, Authorization"), ("cookie", "a=b"), ("host", "h")]);
+        let left = stripped(&[
+            ("connection", "Cookie, Host, Content-Length, Authorization"),
+            ("cookie", "a=b"),
+            ("host", "h"),
+        ]);
         assert_eq!(left, ["cookie", "host"]);
     }
 }

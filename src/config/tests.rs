@@ -1,0 +1,108 @@
+use super::*;
+
+const PROPERTY: &str =
+    "[[property]]\nname = \"p\"\nhosts = [\"a.example\"]\norigin = { urls = [\"http://127.0.0.1:1\"] }\n";
+const KEY: &str = "access = { key = { hex = \"abcd\" } }\n";
+
+fn judged(text: &str) -> Result<Config, Vec<String>> {
+    let lab = Arc::new(Streams::new());
+    parse(text, "t.toml", Path::new("/nonexistent"), &Metrics::new(), &lab, Duration::ZERO)
+        .map_err(|faults| faults.lines())
+}
+
+fn fault(text: &str) -> String {
+    judged(text).err().expect("a fault").join("\n")
+}
+
+#[test]
+fn a_short_configuration_is_enough() {
+    let config = judged(&format!("{PROPERTY}{KEY}")).expect("it is good");
+    assert!(config.properties.select("a.example", None).is_some());
+    assert_eq!(config.warnings.len(), 1, "a key in the file is warned of");
+    assert!(!format!("{config:?}").contains("abcd"), "no key is ever printed");
+}
+
+#[test]
+fn an_unknown_key_is_pointed_at_with_what_would_be_right() {
+    let line = fault(&format!("[server]\nhttps_ = []\n{PROPERTY}{KEY}"));
+    assert!(
+        line.starts_with("t.toml:2:1: unknown field `https_`") && line.ends_with("did you mean `https`?"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_property_without_a_key_is_refused_with_the_cure() {
+    let line = fault(&format!("{PROPERTY}access = {{}}\n"));
+    assert!(
+        line.contains("t.toml:5:10: the property \"p\" has no key") && line.contains("openssl rand"),
+        "{line}"
+    );
+    let line = fault(PROPERTY);
+    assert!(line.contains("has no [property.access]") && line.contains("action = \"open\""), "{line}");
+}
+
+#[test]
+fn a_key_that_is_no_key_is_refused_and_not_shown() {
+    for (key, problem) in
+        [("abc", "odd number"), ("zz11", "no hex digit"), ("", "is empty"), ("0x", "is empty")]
+    {
+        let line = fault(&format!("{PROPERTY}access = {{ key = {{ hex = \"{key}\" }} }}\n"));
+        assert!(line.contains("t.toml:5:") && line.contains(problem), "{key}: {line}");
+        assert!(key.is_empty() || key == "0x" || !line.contains(key), "{line}");
+    }
+    let line = fault(&format!("{PROPERTY}access = {{ key = {{ env = \"SLUICEGATE_TEST_UNSET\" }} }}\n"));
+    assert!(line.contains("SLUICEGATE_TEST_UNSET is not set"), "{line}");
+}
+
+#[test]
+fn one_host_has_one_property() {
+    let second = PROPERTY.replace("\"p\"", "\"q\"");
+    let line = fault(&format!("{PROPERTY}{KEY}{second}{KEY}"));
+    assert!(
+        line.contains("t.toml:8:")
+            && line.contains("\"a.example\" stands in two properties, \"p\" and \"q\""),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_missing_certificate_is_refused_with_the_cure() {
+    let line = fault(&format!("[[tls.certificate]]\ncert = \"no.pem\"\nkey = \"no.key\"\n{PROPERTY}{KEY}"));
+    assert!(
+        line.starts_with("t.toml:2:8: ") && line.contains("no.pem") && line.contains("sluicegate cert"),
+        "{line}"
+    );
+    let line = fault(&format!("[server]\nhttps = [\"127.0.0.1:0\"]\n{PROPERTY}{KEY}"));
+    assert!(line.contains("there is no certificate"), "{line}");
+}
+
+#[test]
+fn values_of_the_wrong_kind_say_what_was_expected() {
+    for (text, expected) in [
+        ("[server.limits]\nuri = 8192\n", "a size with its unit"),
+        ("[server.limits]\nuri = \"8192\"\n", "has no unit"),
+        ("[server]\ndrain_timeout = \"30\"\n", "is not a duration"),
+        ("[log]\nformat = \"xml\"\n", "unknown variant `xml`"),
+        ("[server]\nhttp = [\"localhost\"]\n", "invalid socket address"),
+        ("[server]\ntrusted_proxies = [\"10.0.0.0/99\"]\n", "neither an address nor a network"),
+    ] {
+        let line = fault(&format!("{text}{PROPERTY}{KEY}"));
+        assert!(line.contains(expected) && line.starts_with("t.toml:2:"), "{text}: {line}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let text = PROPERTY.replace("http://127.0.0.1:1", "ftp://x").replace("a.example", "a b");
+    let lines = judged(&format!("{text}access = {{ key = {{ hex = \"abc\" }}, algorithm = \"sha512\" }}\n"))
+        .err()
+        .expect("faults");
+    assert!(lines.len() >= 3, "{lines:?}");
+}
+
+#[test]
+fn a_cookie_that_browsers_drop_is_refused() {
+    let line = fault(&format!("{PROPERTY}{KEY}session = {{ cookie = {{ secure = false }} }}\n"));
+    assert!(line.contains("needs secure = true"), "{line}");
+}

@@ -1,0 +1,4 @@
+//! The whole edge over real sockets, in front of an origin that does as each test says.
+
+mod smoke;
+mod support;

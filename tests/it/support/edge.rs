@@ -1,0 +1,105 @@
+//! An edge on a free port, with a clock that is moved by hand.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicegate::app::App;
+use sluicegate::clock::Clock;
+use sluicegate::config;
+use sluicegate::domain::token::edgeauth::Delimiters;
+use sluicegate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
+use sluicegate::domain::token::key::{Algorithm, Secret};
+use sluicegate::lab::origin::Streams;
+use sluicegate::telemetry::metrics::Metrics;
+use tokio_util::sync::CancellationToken;
+
+use super::{KEY, START, TestOrigin};
+
+/// A running edge. It ends with the test.
+pub struct TestEdge {
+    pub address: SocketAddr,
+    /// The operators' listener.
+    pub admin: SocketAddr,
+    pub clock: Clock,
+    shutdown: CancellationToken,
+}
+
+impl TestEdge {
+    /// An edge with one property, `test`, for all hosts, in front of `origin`. `extra` goes into the property: keys such as
+    /// `session = { carrier = "query" }`, one a line.
+    pub async fn start(origin: &TestOrigin, extra: &str) -> Self {
+        let key = if extra.lines().any(|line| line.starts_with("access")) {
+            String::new()
+        } else {
+            format!("access = {{ key = {{ hex = \"{KEY}\" }} }}")
+        };
+        let property = format!(
+            "[[property]]\nname = \"test\"\nhosts = [\"*\"]\ndebug_reasons = true\norigin = {{ urls = [\"http://{}\"] }}\n{key}\n{extra}\n",
+            origin.address
+        );
+        Self::with_config(&property).await
+    }
+
+    /// An edge of this configuration; `[server]`, `[admin]` and `[log]` are added.
+    pub async fn with_config(properties: &str) -> Self {
+        let text = format!(
+            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{properties}"
+        );
+        Self::with_text(&text).await
+    }
+
+    /// An edge of this whole configuration.
+    pub async fn with_text(text: &str) -> Self {
+        let clock = Clock::manual(Duration::from_secs(START));
+        let metrics = Metrics::new();
+        let parsed = config::parse(
+            text,
+            "test.toml",
+            Path::new("."),
+            &metrics,
+            &Arc::new(Streams::new()),
+            clock.now(),
+        );
+        let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
+        let app = App::build(config, metrics, clock.clone()).expect("an edge");
+        let address = app.addresses().expect("addresses").0[0];
+        let admin = app.admin_address().expect("an admin listener");
+        let shutdown = CancellationToken::new();
+        tokio::spawn(app.run(shutdown.clone()));
+        Self { address, admin, clock, shutdown }
+    }
+}
+
+impl Drop for TestEdge {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// `hdnts=…` for an ACL, good for five minutes from `START`.
+pub fn access_token(acl: &str) -> String {
+    signed(Target::Acl(vec![acl.to_owned()]), START + 300, None, None)
+}
+
+/// `hdnts=…` with every field that tests need.
+pub fn signed(target: Target, expires: u64, session_id: Option<&str>, payload: Option<&str>) -> String {
+    let key = Secret::from_hex(KEY).expect("a key");
+    let request = MintRequest {
+        key: &key,
+        algorithm: Algorithm::Sha256,
+        salt: None,
+        start: None,
+        end: Some(expires),
+        window_seconds: None,
+        target,
+        ip: None,
+        session_id,
+        payload,
+        escape: None,
+        delimiters: Delimiters::default(),
+        now: Duration::from_secs(START),
+    };
+    format!("hdnts={}", sign(&request).expect("a token"))
+}

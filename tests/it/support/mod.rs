@@ -1,0 +1,15 @@
+//! What the tests share: an edge on a free port, an origin that records what it is asked, a plain client.
+
+pub mod client;
+pub mod edge;
+pub mod origin;
+
+pub use client::{Reply, get, request};
+pub use edge::TestEdge;
+pub use origin::{Answer, TestOrigin};
+
+/// The key of all test properties, and a token signed with it.
+pub const KEY: &str = "eee7e9157f81b2f6d471bf2c";
+
+/// The time at which the clocks of all tests begin.
+pub const START: u64 = 1_700_000_000;
