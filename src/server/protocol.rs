@@ -32,16 +32,19 @@ pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
 }
 
 pub(super) fn http2_builder(limits: &Limits, streams: Streams) -> http2::Builder<Streams> {
+    /// RFC 9113 §6.9.1: "A sender MUST NOT allow a flow-control window to exceed 2^31-1 octets." h2 panics beyond it.
+    const WINDOW_MAX: u32 = (1 << 31) - 1;
+    let send_buffer = u32::try_from(limits.h2.send_buffer_bytes_max).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2.streams_max)
         .max_header_list_size(limits.h2.header_list_bytes_max)
-        .initial_stream_window_size(limits.h2.stream_window_bytes)
-        .initial_connection_window_size(limits.h2.connection_window_bytes)
+        .initial_stream_window_size(limits.h2.stream_window_bytes.min(WINDOW_MAX))
+        .initial_connection_window_size(limits.h2.connection_window_bytes.min(WINDOW_MAX))
         .max_pending_accept_reset_streams(limits.h2.pending_resets_max)
         .max_local_error_reset_streams(limits.h2.local_resets_max)
-        .max_send_buf_size(limits.h2.send_buffer_bytes_max);
+        .max_send_buf_size(send_buffer as usize);
     builder
 }
 

@@ -46,7 +46,7 @@ pub struct Limits {
     /// From a connection's start, or the first byte of a later request, to the end of its head.
     pub header_read_timeout: Duration,
     pub tls_handshake_timeout: Duration,
-    /// A HTTP/1.1 connection without a request.
+    /// A HTTP/1.1 connection without a request. A configuration with a single idle timeout sets this and the next.
     pub idle_timeout_h1: Duration,
     /// A HTTP/2 connection without a stream, and with less than 1 KiB written.
     pub idle_timeout_h2: Duration,

@@ -145,6 +145,32 @@ async fn a_client_that_stops_reading_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_tls_client_that_stops_reading_is_cut_off() {
+    let (loaded, root) = certificate(&["a.test"]);
+    let limits = Limits { stalled_write_timeout: SHORT, ..Limits::default() };
+    let server = start(tls_settings(limits, &[loaded]));
+    let connector = connector(&[root], &["http/1.1"]);
+    let mut session = connect_tls(server.https.unwrap(), &connector, "a.test").await.unwrap();
+    session.write_all(b"GET /big HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
+    until(|| server.counters.stalled_writes.value() == 1).await;
+    assert!(read_all(&mut session).await.len() < BIG_BYTES);
+}
+
+#[tokio::test]
+async fn absurd_limits_of_http2_do_not_panic() {
+    let h2 = H2Limits {
+        stream_window_bytes: u32::MAX,
+        connection_window_bytes: u32::MAX,
+        send_buffer_bytes_max: usize::MAX,
+        ..H2Limits::default()
+    };
+    let server = start(with_limits(Limits { h2, ..Limits::default() }));
+    let (mut client, _connection) = h2_client(TcpStream::connect(server.http).await.unwrap()).await;
+    let response = within(client.send_request(get("http://h/a"))).await.unwrap();
+    assert_eq!(text(response).await, "hello /a");
+}
+
+#[tokio::test]
 async fn a_http2_client_that_gives_no_window_is_cut_off() {
     let limits = Limits { stalled_write_timeout: SHORT, ..Limits::default() };
     let server = start(with_limits(limits));

@@ -1,7 +1,5 @@
 //! A server on port 0 with a small handler, and clients that write raw bytes.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -33,6 +33,13 @@ async fn one_connection_serves_many_requests() {
 }
 
 #[tokio::test]
+async fn http_1_0_is_served_and_closed() {
+    let server = start(settings());
+    let answer = exchange(server.http, b"GET /a HTTP/1.0\r\nHost: h\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK") && answer.ends_with("hello /a"), "{answer}");
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let server = start(settings());
     let requests = "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n\
