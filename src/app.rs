@@ -154,7 +154,7 @@ fn export(
     }
     for refusal in Refusal::ALL {
         let counters = counters.clone();
-        let name = format!("door_refusals_{}", refusal.as_str());
+        let name = format!("door_refusals_{}", refusal.name());
         metrics.export_count(
             &name,
             "Requests refused at the door",

@@ -71,29 +71,6 @@ impl Refusal {
         Self::BareLineFeed,
     ];
 
-    /// The word of metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TargetTooLong => "target_too_long",
-            Self::HeaderLineTooLong => "header_line_too_long",
-            Self::HeaderSectionTooLarge => "header_section_too_large",
-            Self::TooManyHeaders => "too_many_headers",
-            Self::TargetForm => "target_form",
-            Self::Fragment => "fragment",
-            Self::Method => "method",
-            Self::HostMissing => "host_missing",
-            Self::HostDoubled => "host_doubled",
-            Self::HostMalformed => "host_malformed",
-            Self::HostConflict => "host_conflict",
-            Self::TransferEncoding => "transfer_encoding",
-            Self::LengthConflict => "length_conflict",
-            Self::UnexpectedBody => "unexpected_body",
-            Self::LookAlikeHeader => "look_alike_header",
-            Self::FoldedLine => "folded_line",
-            Self::BareLineFeed => "bare_line_feed",
-        }
-    }
-
     pub fn status(self) -> StatusCode {
         match self {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
