@@ -122,7 +122,7 @@ impl<'a> Collector<'a> {
             start: at,
             path_at: at,
             query_at: at,
-            climb: Climb::Rooted,
+            climb: Climb::ROOTED,
             separator: Separator::Nothing,
             path_form: PathForm::Segment,
         });
@@ -195,7 +195,7 @@ impl<'a> Collector<'a> {
 
     fn rooted(&mut self, text: &[u8]) -> Option<bool> {
         match self.judge.judge(text) {
-            Verdict::Own(shape) => Some(shape.climb == Climb::Rooted),
+            Verdict::Own(shape) => Some(shape.climb == Climb::ROOTED),
             Verdict::Foreign | Verdict::OtherScheme | Verdict::Unparsable | Verdict::Empty => None,
         }
     }

@@ -41,12 +41,22 @@ pub enum PathForm {
     SameDocument,
 }
 
-/// How far above the base's directory a relative reference goes on its way.
+/// How far above the base's directory a relative reference goes on its way. In two bytes, as each point has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Climb {
-    Levels(u16),
+pub struct Climb(u16);
+
+impl Climb {
     /// The reference has a path from the root; it takes no directory over from the base.
-    Rooted,
+    pub const ROOTED: Self = Self(u16::MAX);
+
+    /// None for a rooted reference. More levels than any path has directories count as one number.
+    pub fn levels(self) -> Option<usize> {
+        (self != Self::ROOTED).then_some(usize::from(self.0))
+    }
+
+    fn relative(levels: u32) -> Self {
+        Self(u16::try_from(levels).unwrap_or(u16::MAX).min(u16::MAX - 1))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +93,9 @@ impl<'a> Judge<'a> {
     }
 
     pub fn judge(&mut self, text: &[u8]) -> Verdict {
+        if let Some(shape) = plain_name(text) {
+            return Verdict::Own(shape);
+        }
         let (Some(&first), Some(&last)) = (text.first(), text.last()) else { return Verdict::Empty };
         // A URL parser trims spaces that a reader of RFC 3986 keeps; a playlist's own are trimmed before.
         let trimmed = first == b' ' || last == b' ';
@@ -199,6 +212,44 @@ fn misleads(text: &[u8]) -> bool {
     start.chars().next().is_some_and(|c| c.is_whitespace() || c.is_control() || invisible(c))
 }
 
+/// The common case in one pass: names and slashes, no dot segment, nothing that could be a scheme, a query or a host.
+fn plain_name(text: &[u8]) -> Option<Shape> {
+    let mut last_segment = 0;
+    let mut at_segment_start = true;
+    for (index, &byte) in text.iter().enumerate() {
+        if byte == b'/' {
+            if index == 0 {
+                return None;
+            }
+            last_segment = index + 1;
+            at_segment_start = true;
+        } else if PLAIN[usize::from(byte)] && !(at_segment_start && byte == b'.') {
+            at_segment_start = false;
+        } else {
+            return None;
+        }
+    }
+    (!text.is_empty()).then_some(Shape {
+        query_at: text.len(),
+        separator: Separator::Question,
+        path_at: last_segment,
+        path_form: PathForm::Segment,
+        climb: Climb(0),
+    })
+}
+
+/// What stands in the names of segments and means nothing else.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        plain[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'=');
+        byte += 1;
+    }
+    plain
+};
+
 /// Walks the path from `start` and the query behind it.
 fn shape(text: &[u8], start: usize, rooted: bool) -> Shape {
     let path_end =
@@ -217,14 +268,14 @@ fn shape(text: &[u8], start: usize, rooted: bool) -> Shape {
     } else {
         (start + walk.last_segment, PathForm::Segment)
     };
-    let climb = if rooted { Climb::Rooted } else { Climb::Levels(walk.climb) };
+    let climb = if rooted { Climb::ROOTED } else { Climb::relative(walk.climb) };
     Shape { query_at, separator, path_at, path_form, climb }
 }
 
 struct Walk {
     last_segment: usize,
     ends_in_dots: bool,
-    climb: u16,
+    climb: u32,
 }
 
 impl Walk {
@@ -240,8 +291,7 @@ impl Walk {
         }
         let last = step(&path[segment_start..]);
         lowest = lowest.min(depth + last.unwrap_or(0));
-        let climb = u16::try_from(lowest.unsigned_abs()).unwrap_or(u16::MAX);
-        Self { last_segment: segment_start, ends_in_dots: last.is_some(), climb }
+        Self { last_segment: segment_start, ends_in_dots: last.is_some(), climb: lowest.unsigned_abs() }
     }
 }
 
