@@ -1,11 +1,12 @@
 //! Steering manifests and asset lists: JSON in which only the strings that are URIs change.
 //!
-//! `serde_json` says whether the text is JSON; the spans come from an own lexical walk over what it has accepted,
-//! so that every other byte (order, blanks, number formats, unknown members) stays.
+//! `serde_json` says whether the text is JSON; the spans come from an own lexical walk over what it has
+//! accepted, so that every other byte (order, blanks, number formats, unknown members) stays.
 //!
-//! A pathway clone (RFC 8216bis, section 7.3) makes a player take the URIs it already has, which carry the viewer's token, to another
-//! `HOST`. When that host is not ours the token must not go with them. In the query carrier an empty parameter in `PARAMS` replaces it;
-//! in the path carrier nothing in the manifest can, so such pathways are counted in `Counts::foreign_pathways`.
+//! A pathway clone (RFC 8216bis, section 7.3) makes a player take the URIs it already has, which carry the
+//! viewer's token, to another `HOST`. When that host is not ours the token must not go with them. In the
+//! query carrier an empty parameter in `PARAMS` replaces it; in the path carrier nothing in the manifest can,
+//! so such pathways are counted in `Counts::foreign_pathways`.
 
 use std::ops::Range;
 
@@ -156,8 +157,8 @@ impl Document<'_> {
         }
     }
 
-    /// "If a query parameter of that name is present, its value is replaced": a stale token here would stand in for
-    /// the viewer's.
+    /// "If a query parameter of that name is present, its value is replaced": a stale token here would stand
+    /// in for the viewer's.
     fn parameters(&mut self, object: &Range<usize>, session_name: &str, foreign: bool) {
         let members = self.members(object.clone());
         let count = members.len();

@@ -1,7 +1,7 @@
 //! The walk over a template's points that puts one session's token in.
 
 use super::placement::{Placement, guarded};
-use super::reference::{Climb, PathForm, Separator};
+use super::shape::{Climb, PathForm, Separator};
 use super::template::{Parameter, Point, Special, Template};
 use super::variables::percent_decoded;
 
@@ -169,7 +169,7 @@ impl Pair {
 struct Component {
     /// `/component/` and the last segment of the base: every form is a part of it.
     text: Vec<u8>,
-    component_end: usize,
+    slash_end: usize,
     inherited_levels: Option<usize>,
     /// From the playlist's own directory over the component and down again beside it.
     lead: Vec<u8>,
@@ -190,7 +190,7 @@ impl Component {
             lead.extend_from_slice(directories.as_bytes());
             inherited_levels = Some(levels);
         }
-        Self { text, component_end: component.len() + 2, inherited_levels, lead }
+        Self { text, slash_end: component.len() + 2, inherited_levels, lead }
     }
 
     /// Whether a reference stays below the component that the playlist's own URL carries.
@@ -204,8 +204,8 @@ impl Component {
 
     fn for_form(&self, form: PathForm) -> &[u8] {
         match form {
-            PathForm::Segment => &self.text[1..self.component_end],
-            PathForm::Directory => &self.text[..self.component_end],
+            PathForm::Segment => &self.text[1..self.slash_end],
+            PathForm::Directory => &self.text[..self.slash_end],
             PathForm::SameDocument => &self.text[1..],
         }
     }

@@ -2,62 +2,15 @@
 //!
 //! A reference counts as ours only when the WHATWG reading (browsers) and the RFC 3986 reading (most native
 //! players) agree that it is. The spellings on which they differ, or on which a careless reader might differ
-//! from both, get nothing: `\\evil\x`, `/\evil`, `///evil/x`, `https:/evil`, control bytes anywhere (a browser
-//! deletes a tab inside a scheme), user information, percent-escapes in a host, leading Unicode blanks (which
-//! `String.trim` removes), and U+2028 (which ends a line for a regular expression in JavaScript).
+//! from both, get nothing: `\\evil\x`, `/\evil`, `///evil/x`, `https:/evil`, control bytes anywhere (a
+//! browser deletes a tab inside a scheme), user information, percent-escapes in a host, leading Unicode
+//! blanks (which `String.trim` removes), and U+2028 (which ends a line for a regular expression in
+//! JavaScript).
 
 use url::Url;
 
 use super::base::{Base, Hosts, split_port};
-
-/// Where a token goes in, as offsets into the reference's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// The end of the query, or of the path when there is none: before a fragment.
-    pub query_at: usize,
-    pub separator: Separator,
-    /// Before the last segment of the path.
-    pub path_at: usize,
-    pub path_form: PathForm,
-    pub climb: Climb,
-}
-
-/// What a query parameter appended to the reference needs before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Separator {
-    Question,
-    Ampersand,
-    Nothing,
-}
-
-/// What a path component put into the reference needs around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathForm {
-    /// `component/`
-    Segment,
-    /// `/component/`: the path is missing, or ends in a dot segment.
-    Directory,
-    /// `component/` and the last segment of the base: the reference has no path of its own.
-    SameDocument,
-}
-
-/// How far above the base's directory a relative reference goes on its way. In two bytes, as each point has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Climb(u16);
-
-impl Climb {
-    /// The reference has a path from the root; it takes no directory over from the base.
-    pub const ROOTED: Self = Self(u16::MAX);
-
-    /// None for a rooted reference. More levels than any path has directories count as one number.
-    pub fn levels(self) -> Option<usize> {
-        (self != Self::ROOTED).then_some(usize::from(self.0))
-    }
-
-    fn relative(levels: u32) -> Self {
-        Self(u16::try_from(levels).unwrap_or(u16::MAX).min(u16::MAX - 1))
-    }
-}
+use super::shape::{Climb, PathForm, Separator, Shape, last_plain_segment, shape};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -76,11 +29,13 @@ pub struct Judge<'a> {
     base: &'a Base,
     hosts: &'a Hosts,
     last: Option<(bool, Vec<u8>, bool)>,
+    /// The text up to its path of the last reference to a host of ours.
+    own_beginning: Vec<u8>,
 }
 
 impl<'a> Judge<'a> {
     pub fn new(base: &'a Base, hosts: &'a Hosts) -> Self {
-        Self { base, hosts, last: None }
+        Self { base, hosts, last: None, own_beginning: Vec::new() }
     }
 
     pub fn base(&self) -> &'a Base {
@@ -93,7 +48,7 @@ impl<'a> Judge<'a> {
     }
 
     pub fn judge(&mut self, text: &[u8]) -> Verdict {
-        if let Some(shape) = plain_name(text) {
+        if let Some(shape) = self.plain(text) {
             return Verdict::Own(shape);
         }
         let (Some(&first), Some(&last)) = (text.first(), text.last()) else { return Verdict::Empty };
@@ -125,12 +80,30 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The common cases in one pass: plain names, relative, from the root, or behind an authority known to be
+    /// ours.
+    fn plain(&self, text: &[u8]) -> Option<Shape> {
+        let (start, climb) = if text.first() == Some(&b'/') && text.get(1) != Some(&b'/') {
+            (1, Climb::ROOTED)
+        } else if !self.own_beginning.is_empty() && text.starts_with(&self.own_beginning) {
+            let start = self.own_beginning.len();
+            (text[start..].starts_with(b"/").then_some(start + 1)?, Climb::ROOTED)
+        } else {
+            (0, Climb::NONE)
+        };
+        let path_at = start + last_plain_segment(&text[start..])?;
+        let (separator, path_form) = (Separator::Question, PathForm::Segment);
+        Some(Shape { query_at: text.len(), separator, path_at, path_form, climb })
+    }
+
     fn authority(&mut self, text: &[u8], secure: bool, start: usize) -> Verdict {
         let length = text[start..].iter().position(|b| matches!(b, b'/' | b'\\' | b'?' | b'#'));
         let end = length.map_or(text.len(), |length| start + length);
         if text.get(end) == Some(&b'\\') || !self.is_own(&text[start..end], secure) {
             return Verdict::Foreign;
         }
+        self.own_beginning.clear();
+        self.own_beginning.extend_from_slice(&text[..end]);
         Verdict::Own(shape(text, end, true))
     }
 
@@ -193,15 +166,16 @@ fn scheme(text: &[u8]) -> Option<&[u8]> {
     (text[end] == b':').then(|| &text[..end])
 }
 
-/// `1https://host/`: relative by the grammar, as no scheme begins with a digit, but the expression of RFC 3986, appendix
-/// B, and the URL reader of hls.js find a scheme and an authority in it. `1080p:x.ts` has none and is a file's name.
+/// `1https://host/`: relative by the grammar, as no scheme begins with a digit, but the expression of RFC
+/// 3986, appendix B, and the URL reader of hls.js find a scheme and an authority in it. `1080p:x.ts` has none
+/// and is a file's name.
 fn resembles_absolute(text: &[u8]) -> bool {
     let stop = text.iter().position(|b| matches!(b, b':' | b'/' | b'\\' | b'?' | b'#'));
     stop.is_some_and(|at| text[at] == b':' && matches!(text.get(at + 1), Some(b'/' | b'\\')))
 }
 
-/// Whether another reader could take this text for a different reference: it begins with what a trim removes, or
-/// holds what ends a line elsewhere.
+/// Whether another reader could take this text for a different reference: it begins with what a trim removes,
+/// or holds what ends a line elsewhere.
 fn misleads(text: &[u8]) -> bool {
     let line_end = |at: usize| matches!(text.get(at..at + 3), Some(b"\xE2\x80\xA8" | b"\xE2\x80\xA9"));
     if memchr::memchr_iter(0xE2, text).any(line_end) || matches!(text[0], 0x85 | 0xA0) {
@@ -210,105 +184,4 @@ fn misleads(text: &[u8]) -> bool {
     let start = String::from_utf8_lossy(&text[..text.len().min(4)]);
     let invisible = |c: char| matches!(c, '\u{feff}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}');
     start.chars().next().is_some_and(|c| c.is_whitespace() || c.is_control() || invisible(c))
-}
-
-/// The common case in one pass: names and slashes, no dot segment, nothing that could be a scheme, a query or a host.
-fn plain_name(text: &[u8]) -> Option<Shape> {
-    let mut last_segment = 0;
-    let mut at_segment_start = true;
-    for (index, &byte) in text.iter().enumerate() {
-        if byte == b'/' {
-            if index == 0 {
-                return None;
-            }
-            last_segment = index + 1;
-            at_segment_start = true;
-        } else if PLAIN[usize::from(byte)] && !(at_segment_start && byte == b'.') {
-            at_segment_start = false;
-        } else {
-            return None;
-        }
-    }
-    (!text.is_empty()).then_some(Shape {
-        query_at: text.len(),
-        separator: Separator::Question,
-        path_at: last_segment,
-        path_form: PathForm::Segment,
-        climb: Climb(0),
-    })
-}
-
-/// What stands in the names of segments and means nothing else.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0;
-    while byte < 128_u8 {
-        plain[byte as usize] =
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'=');
-        byte += 1;
-    }
-    plain
-};
-
-/// Walks the path from `start` and the query behind it.
-fn shape(text: &[u8], start: usize, rooted: bool) -> Shape {
-    let path_end =
-        text[start..].iter().position(|b| matches!(b, b'?' | b'#')).map_or(text.len(), |n| start + n);
-    let query_at = memchr::memchr(b'#', &text[path_end..]).map_or(text.len(), |n| path_end + n);
-    let separator = match text[path_end..query_at] {
-        [] => Separator::Question,
-        [b'?'] | [_, .., b'&'] => Separator::Nothing,
-        _ => Separator::Ampersand,
-    };
-    let walk = Walk::of(&text[start..path_end]);
-    let (path_at, path_form) = if start == path_end {
-        (path_end, if rooted { PathForm::Directory } else { PathForm::SameDocument })
-    } else if walk.ends_in_dots {
-        (path_end, PathForm::Directory)
-    } else {
-        (start + walk.last_segment, PathForm::Segment)
-    };
-    let climb = if rooted { Climb::ROOTED } else { Climb::relative(walk.climb) };
-    Shape { query_at, separator, path_at, path_form, climb }
-}
-
-struct Walk {
-    last_segment: usize,
-    ends_in_dots: bool,
-    climb: u32,
-}
-
-impl Walk {
-    fn of(path: &[u8]) -> Self {
-        let mut depth: i32 = 0;
-        let mut lowest: i32 = 0;
-        let mut segment_start = 0;
-        // A browser reads a backslash as a slash; who does not sends it on, and it is refused at the door.
-        for separator in memchr::memchr2_iter(b'/', b'\\', path) {
-            depth += step(&path[segment_start..separator]).unwrap_or(1);
-            lowest = lowest.min(depth);
-            segment_start = separator + 1;
-        }
-        let last = step(&path[segment_start..]);
-        lowest = lowest.min(depth + last.unwrap_or(0));
-        Self { last_segment: segment_start, ends_in_dots: last.is_some(), climb: lowest.unsigned_abs() }
-    }
-}
-
-/// What a dot segment does to the depth: `.` nothing, `..` one up, each also written `%2e`. None for a name.
-fn step(segment: &[u8]) -> Option<i32> {
-    let mut rest = segment;
-    let mut dots = 0;
-    while !rest.is_empty() {
-        rest = match rest {
-            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
-            _ => return None,
-        };
-        dots += 1;
-    }
-    match dots {
-        1 => Some(0),
-        2 => Some(-1),
-        _ => None,
-    }
 }
