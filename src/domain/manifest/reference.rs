@@ -23,19 +23,22 @@ pub enum Verdict {
     Empty,
 }
 
-/// Judges references against one base. Keeps the last authority it judged, since a playlist repeats few.
+/// More hosts than a playlist of many networks names, and few enough to look through.
+const KNOWN_AUTHORITIES_MAX: usize = 8;
+
+/// Judges references against one base. Keeps the authorities it judged, since a playlist repeats few.
 #[derive(Debug)]
 pub struct Judge<'a> {
     base: &'a Base,
     hosts: &'a Hosts,
-    last: Option<(bool, Vec<u8>, bool)>,
+    known: Vec<(bool, Vec<u8>, bool)>,
     /// The text up to its path of the last reference to a host of ours.
     own_beginning: Vec<u8>,
 }
 
 impl<'a> Judge<'a> {
     pub fn new(base: &'a Base, hosts: &'a Hosts) -> Self {
-        Self { base, hosts, last: None, own_beginning: Vec::new() }
+        Self { base, hosts, known: Vec::new(), own_beginning: Vec::new() }
     }
 
     pub fn base(&self) -> &'a Base {
@@ -44,7 +47,7 @@ impl<'a> Judge<'a> {
 
     /// Whether a verdict hung on the base's host.
     pub fn has_judged_hosts(&self) -> bool {
-        self.last.is_some()
+        !self.known.is_empty()
     }
 
     pub fn judge(&mut self, text: &[u8]) -> Verdict {
@@ -108,14 +111,15 @@ impl<'a> Judge<'a> {
     }
 
     fn is_own(&mut self, authority: &[u8], secure: bool) -> bool {
-        if let Some((known_secure, known, own)) = &self.last
-            && *known_secure == secure
-            && known == authority
-        {
+        let known = self.known.iter().find(|(scheme, text, _)| *scheme == secure && text == authority);
+        if let Some((_, _, own)) = known {
             return *own;
         }
         let own = self.resolve_authority(authority, secure);
-        self.last = Some((secure, authority.to_vec(), own));
+        if self.known.len() == KNOWN_AUTHORITIES_MAX {
+            self.known.clear();
+        }
+        self.known.push((secure, authority.to_vec(), own));
         own
     }
 
