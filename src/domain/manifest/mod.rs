@@ -6,7 +6,7 @@
 //! tags, a BOM, bytes that are not UTF-8.
 //!
 //! What is defended here: a token must never stand on a URI of another host, however that URI is spelt
-//! ([`reference`]), and nothing that a token carries can end a line or an attribute ([`placement`]).
+//! ([`mod@reference`]), and nothing that a token carries can end a line or an attribute ([`placement`]).
 
 pub mod attributes;
 pub mod base;
