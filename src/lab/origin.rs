@@ -78,12 +78,8 @@ const NEVER: &str = "no-store";
 #[derive(Clone, Debug)]
 pub struct Streams {
     ladders: Vec<Ladder>,
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// When the live streams' first segment began.
+    epoch: Duration,
 }
 
 /// VOD at any time, or live at this window.
@@ -94,8 +90,9 @@ enum Mode {
 }
 
 impl Streams {
-    pub fn new() -> Self {
-        Self { ladders: Packaging::ALL.into_iter().map(Ladder::embedded).collect() }
+    /// `now` is Unix time: the live streams start from it. The times given to [`Streams::respond`] must not lie before it.
+    pub fn new(now: Duration) -> Self {
+        Self { ladders: Packaging::ALL.into_iter().map(Ladder::embedded).collect(), epoch: live::epoch(now) }
     }
 
     /// What there is to play.
@@ -123,7 +120,7 @@ impl Streams {
         let ladder = self.ladders.iter().find(|ladder| ladder.packaging.folder() == packaging)?;
         let mode = match mode {
             "vod" => Mode::Vod,
-            "live" if ladder.packaging != Packaging::Aes => Mode::Live(Window::at(now)?),
+            "live" if ladder.packaging != Packaging::Aes => Mode::Live(Window::at(self.epoch, now)?),
             _ => return None,
         };
         match rest.split_once('/') {
@@ -196,7 +193,7 @@ fn segment(mode: Mode, name: &str, extension: &str) -> Option<(usize, &'static s
             Some((place, FOR_LONG, MADE_AT))
         }
         Mode::Live(window) => {
-            window.serves(number).then(|| (live::place(number), WHILE_LISTED, live::completed_at(number)))
+            window.serves(number).then(|| (live::place(number), WHILE_LISTED, window.completed_at(number)))
         }
     }
 }
@@ -218,7 +215,7 @@ fn text(body: String, content_type: &'static str) -> Resource {
 
 /// A live playlist: it changed when its last segment was complete.
 fn reloaded(body: String, window: Window) -> Resource {
-    let last_modified = live::completed_at(window.last);
+    let last_modified = window.completed_at(window.last);
     Resource { cache_control: BRIEFLY, last_modified, ..text(body, PLAYLIST) }
 }
 
