@@ -1,14 +1,12 @@
 //! `sluicegate serve`: the edge, until it is told to end.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Log};
-use crate::lab::origin::Streams;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,7 +24,7 @@ pub struct ServeArgs {
 pub fn run(args: &ServeArgs) -> ExitCode {
     let metrics = Metrics::new();
     let clock = Clock::system(args.clock_offset);
-    let config = match config::load(&args.config.config, &metrics, &Arc::new(Streams::new()), clock.now()) {
+    let config = match config::load(&args.config.config, &metrics, clock.now()) {
         Ok(config) => config,
         Err(faults) => {
             check::report(faults);

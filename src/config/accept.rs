@@ -1,6 +1,6 @@
 //! From what was typed to what the parts accept: everything but the properties.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +26,10 @@ pub fn accept(
     folder: &Path,
     judge: &mut Judge,
     metrics: &Metrics,
-    lab: &Arc<Streams>,
     now: Duration,
 ) -> Option<Config> {
     let mut warnings = Vec::new();
+    let lab = Arc::new(Streams::new(now));
     let statuses = Statuses {
         unknown_host: status(&typed.server.unknown_host_status, &[404, 421], "unknown_host_status", judge),
         expired: StatusCode::FORBIDDEN,
@@ -67,11 +67,11 @@ pub fn accept(
     let mut properties = HostTable::default();
     let mut summary = Vec::new();
     let mut hosts = HashMap::new();
-    let mut names = HashMap::new();
+    let mut names = HashSet::new();
     for typed in typed.property {
-        let accepted = property::accept(typed, folder, judge, metrics, lab, statuses, &mut warnings);
+        let accepted = property::accept(typed, folder, judge, metrics, &lab, statuses, &mut warnings);
         let Some(accepted) = accepted else { continue };
-        if names.insert(accepted.property.name.clone(), ()).is_some() {
+        if !names.insert(accepted.property.name.clone()) {
             let message = format!("two properties have the name \"{}\"", accepted.property.name);
             judge.fault(
                 accepted.name_place.clone(),

@@ -5,13 +5,12 @@ const PROPERTY: &str =
 const KEY: &str = "access = { key = { hex = \"abcd\" } }\n";
 
 fn judged(text: &str) -> Result<Config, Vec<String>> {
-    let lab = Arc::new(Streams::new());
-    parse(text, "t.toml", Path::new("/nonexistent"), &Metrics::new(), &lab, Duration::ZERO)
+    parse(text, "t.toml", Path::new("/nonexistent"), &Metrics::new(), Duration::ZERO)
         .map_err(|faults| faults.lines())
 }
 
 fn fault(text: &str) -> String {
-    judged(text).err().expect("a fault").join("\n")
+    judged(text).expect_err("a fault").join("\n")
 }
 
 #[test]
@@ -96,8 +95,7 @@ fn values_of_the_wrong_kind_say_what_was_expected() {
 fn all_faults_are_told_at_once() {
     let text = PROPERTY.replace("http://127.0.0.1:1", "ftp://x").replace("a.example", "a b");
     let lines = judged(&format!("{text}access = {{ key = {{ hex = \"abc\" }}, algorithm = \"sha512\" }}\n"))
-        .err()
-        .expect("faults");
+        .expect_err("faults");
     assert!(lines.len() >= 3, "{lines:?}");
 }
 

@@ -97,6 +97,7 @@ impl Wanted {
     }
 
     /// The same place on the same site, another document.
+    #[must_use]
     pub fn beside(&self, path: String, query: String) -> Self {
         Self { path, query, method: Method::GET, ..self.clone() }
     }

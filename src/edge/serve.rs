@@ -48,27 +48,24 @@ impl Edge {
     pub async fn serve<B>(self: Arc<Self>, request: Request<B>, peer: Arc<Peer>) -> Response<Body> {
         let (parts, _) = request.into_parts();
         let caller = self.caller(&parts, &peer);
-        let mut record = Record::begin(&self.log, caller.now, self.request_id(&parts, &caller));
-        let mut response = match self.properties.select(caller.host, caller.port) {
-            Some(property) => {
-                let property = property.clone();
-                record.belongs_to(&property.name, &property.metrics);
-                let names = [property.rules.access.name().unwrap_or_default(), &property.rules.session_name];
-                record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &names);
-                let answered = self.journey(&property, &parts, &caller, &mut record).await;
-                let mut response =
-                    answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
-                property.cors.decorate(&parts.headers, response.headers_mut());
-                if Cors::is_preflight(&parts.headers) && parts.method == Method::OPTIONS {
-                    property.cors.answer_preflight(&parts.headers, response.headers_mut());
-                }
-                response
+        let mut record = Record::begin(&self.log, caller.now, request_id(&parts, &caller));
+        let mut response = if let Some(property) = self.properties.select(caller.host, caller.port) {
+            let property = property.clone();
+            record.belongs_to(&property.name, &property.metrics);
+            let names = [property.rules.access.name().unwrap_or_default(), &property.rules.session_name];
+            record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &names);
+            let answered = self.journey(&property, &parts, &caller, &mut record).await;
+            let mut response =
+                answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
+            property.cors.decorate(&parts.headers, response.headers_mut());
+            if Cors::is_preflight(&parts.headers) && parts.method == Method::OPTIONS {
+                property.cors.answer_preflight(&parts.headers, response.headers_mut());
             }
-            None => {
-                record.belongs_to(&"".into(), &self.nobody);
-                record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
-                EdgeError::UnknownHost.answer(self.statuses)
-            }
+            response
+        } else {
+            record.belongs_to(&"".into(), &self.nobody);
+            record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
+            EdgeError::UnknownHost.answer(self.statuses)
         };
         let headers = response.headers_mut();
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
@@ -104,7 +101,7 @@ impl Edge {
         note(property, &admission, record);
 
         let is_entry = matches!(admission, Admission::Access { .. });
-        let wanted = self.wanted(property, parts, caller, &target, &admission);
+        let wanted = wanted(property, parts, caller, &target, &admission);
         let obtained = self.obtain(property, wanted.clone(), caller.now).await?;
 
         let bearings =
@@ -160,40 +157,6 @@ impl Edge {
         Caller { host, port, scheme, client, is_trusted, now: self.clock.now() }
     }
 
-    /// A trusted proxy's request id is kept, when it is one of ours; anybody else's is not looked at.
-    fn request_id(&self, parts: &Parts, caller: &Caller<'_>) -> u64 {
-        let given =
-            parts.headers.get(REQUEST_ID).filter(|_| caller.is_trusted).and_then(|id| id.to_str().ok());
-        given
-            .filter(|id| id.len() == 16)
-            .and_then(|id| u64::from_str_radix(id, 16).ok())
-            .unwrap_or_else(entropy::number)
-    }
-
-    fn wanted(
-        &self,
-        property: &Property,
-        parts: &Parts,
-        caller: &Caller<'_>,
-        target: &Target<'_>,
-        admission: &Admission<'_>,
-    ) -> Wanted {
-        let viewer = Viewer { address: caller.client, scheme: caller.scheme, host: caller.host };
-        let (unverified, verified) = match admission {
-            Admission::Unverified(reason) => (Some(*reason), false),
-            Admission::Session { .. } | Admission::Access { .. } => (None, true),
-            Admission::Open => (None, false),
-        };
-        let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
-        Wanted {
-            site: format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase()),
-            path: target.path.clone(),
-            query: target.origin_query.clone(),
-            method: parts.method.clone(),
-            headers: origin_headers(property, &parts.headers, viewer, unverified, verified),
-        }
-    }
-
     /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
     fn refuse(
         &self,
@@ -221,6 +184,38 @@ impl Edge {
             (Some(token), Some(shown)) => token.expose().ct_eq(shown.as_bytes()).into(),
             (None, _) | (_, None) => false,
         }
+    }
+}
+
+/// A trusted proxy's request id is kept, when it is one of ours; anybody else's is not looked at.
+fn request_id(parts: &Parts, caller: &Caller<'_>) -> u64 {
+    let given = parts.headers.get(REQUEST_ID).filter(|_| caller.is_trusted).and_then(|id| id.to_str().ok());
+    given
+        .filter(|id| id.len() == 16)
+        .and_then(|id| u64::from_str_radix(id, 16).ok())
+        .unwrap_or_else(entropy::number)
+}
+
+fn wanted(
+    property: &Property,
+    parts: &Parts,
+    caller: &Caller<'_>,
+    target: &Target<'_>,
+    admission: &Admission<'_>,
+) -> Wanted {
+    let viewer = Viewer { address: caller.client, scheme: caller.scheme, host: caller.host };
+    let (unverified, verified) = match admission {
+        Admission::Unverified(reason) => (Some(*reason), false),
+        Admission::Session { .. } | Admission::Access { .. } => (None, true),
+        Admission::Open => (None, false),
+    };
+    let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
+    Wanted {
+        site: format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase()),
+        path: target.path.clone(),
+        query: target.origin_query.clone(),
+        method: parts.method.clone(),
+        headers: origin_headers(property, &parts.headers, viewer, unverified, verified),
     }
 }
 

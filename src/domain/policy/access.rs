@@ -15,7 +15,7 @@ use super::{Request, texts};
 pub enum Access {
     /// No token: the operator said so in as many words.
     Open,
-    Checked(Checked),
+    Checked(Box<Checked>),
 }
 
 #[derive(Debug)]

@@ -103,6 +103,10 @@ fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admi
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once; a box would be an allocation for every request"
+)]
 enum Found<'a> {
     Verified(Admission<'a>),
     /// The first session token that stood somewhere failed for this reason.

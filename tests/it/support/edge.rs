@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::app::App;
@@ -11,7 +10,6 @@ use sluicegate::config;
 use sluicegate::domain::token::edgeauth::Delimiters;
 use sluicegate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
 use sluicegate::domain::token::key::{Algorithm, Secret};
-use sluicegate::lab::origin::Streams;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -54,14 +52,7 @@ impl TestEdge {
     pub async fn with_text(text: &str) -> Self {
         let clock = Clock::manual(Duration::from_secs(START));
         let metrics = Metrics::new();
-        let parsed = config::parse(
-            text,
-            "test.toml",
-            Path::new("."),
-            &metrics,
-            &Arc::new(Streams::new()),
-            clock.now(),
-        );
+        let parsed = config::parse(text, "test.toml", Path::new("."), &metrics, clock.now());
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
         let app = App::build(config, metrics, clock.clone()).expect("an edge");
         let address = app.addresses().expect("addresses").0[0];
