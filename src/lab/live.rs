@@ -40,9 +40,8 @@ impl Window {
 
     /// When the segment's first sample was "filmed", in Unix time.
     pub fn date(self, number: u64, track: &Track) -> Duration {
-        let loops = number / SEGMENTS as u64;
         let in_clip = track.segments.get(place(number)).map_or(Duration::ZERO, |segment| segment.start);
-        self.epoch + Duration::from_secs(loops * CLIP.as_secs()) + in_clip
+        self.epoch + Duration::from_secs(loops(number) * CLIP.as_secs()) + in_clip
     }
 
     /// When the segment became complete, in Unix time, for every track alike.
@@ -65,6 +64,11 @@ pub fn epoch(now: Duration) -> Duration {
 /// The place in the clip of the segment with this media sequence number.
 pub fn place(number: u64) -> usize {
     usize::try_from(number % SEGMENTS as u64).expect("less than the number of segments")
+}
+
+/// How often the clip has been played in full before this segment.
+pub fn loops(number: u64) -> u64 {
+    number / SEGMENTS as u64
 }
 
 /// Whether the clip starts again with this segment.

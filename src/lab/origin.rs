@@ -157,13 +157,14 @@ fn in_track(ladder: &Ladder, mode: Mode, track: &Track, name: &str) -> Option<Re
         ("init.mp4", _) => return Some(stored(ladder.init(track.name)?, "video/mp4", FOR_LONG, MADE_AT)),
         _ => {}
     }
-    let (place, cache_control, since) = segment(mode, name, ladder.packaging.extension())?;
+    let found = segment(mode, name, ladder.packaging.extension())?;
     let content_type = match ladder.packaging {
         Packaging::Ts => "video/mp2t",
         Packaging::Fmp4 => "video/mp4",
         Packaging::Aes => "application/octet-stream",
     };
-    Some(stored(&track.segments.get(place)?.file, content_type, cache_control, since))
+    let file = track.looped(ladder.packaging, found.place, found.loops)?;
+    Some(stored(&file, content_type, found.cache_control, found.born))
 }
 
 fn in_subtitles(ladder: &Ladder, mode: Mode, subtitles: &Subtitles, name: &str) -> Option<Resource> {
@@ -174,13 +175,21 @@ fn in_subtitles(ladder: &Ladder, mode: Mode, subtitles: &Subtitles, name: &str) 
         }
         _ => {}
     }
-    let (place, cache_control, last_modified) = segment(mode, name, "vtt")?;
-    let cues = text(subtitles::segment(subtitles, ladder.packaging, place), "text/vtt; charset=utf-8");
-    Some(Resource { cache_control, last_modified, ..cues })
+    let Found { place, loops, cache_control, born } = segment(mode, name, "vtt")?;
+    let cues = text(subtitles::segment(subtitles, ladder.packaging, place, loops), "text/vtt; charset=utf-8");
+    Some(Resource { cache_control, last_modified: born, ..cues })
 }
 
-/// The place in the clip, the cacheability and the birth of the segment of this name, while it exists.
-fn segment(mode: Mode, name: &str, extension: &str) -> Option<(usize, &'static str, Duration)> {
+/// A segment that a name stands for.
+struct Found {
+    place: usize,
+    loops: u64,
+    cache_control: &'static str,
+    born: Duration,
+}
+
+/// The segment of this name, while it exists.
+fn segment(mode: Mode, name: &str, extension: &str) -> Option<Found> {
     let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
     let number: u64 = digits.parse().ok()?;
     // One name for one segment: no sign, no leading zero.
@@ -190,11 +199,14 @@ fn segment(mode: Mode, name: &str, extension: &str) -> Option<(usize, &'static s
     match mode {
         Mode::Vod => {
             let place = usize::try_from(number).ok().filter(|place| *place < SEGMENTS)?;
-            Some((place, FOR_LONG, MADE_AT))
+            Some(Found { place, loops: 0, cache_control: FOR_LONG, born: MADE_AT })
         }
-        Mode::Live(window) => {
-            window.serves(number).then(|| (live::place(number), WHILE_LISTED, window.completed_at(number)))
-        }
+        Mode::Live(window) => window.serves(number).then(|| Found {
+            place: live::place(number),
+            loops: live::loops(number),
+            cache_control: WHILE_LISTED,
+            born: window.completed_at(number),
+        }),
     }
 }
 
