@@ -156,14 +156,12 @@ async fn side_document(
 /// The template of a steering manifest or of an asset list; `None` for JSON that is neither, or names no URI of ours.
 fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Template> {
     let name = &property.rules.session_name;
-    let has_references =
-        |template: &Template| template.counts().own > 0 || template.counts().foreign_pathways > 0;
-    let steering = json::compile_steering(source, base, &property.hosts, name, &property.manifest).ok()?;
-    if has_references(&steering) {
-        return Some(steering);
-    }
-    let assets = json::compile_asset_list(source, base, &property.hosts, name, &property.manifest).ok()?;
-    has_references(&assets).then_some(assets)
+    let (hosts, options) = (&property.hosts, &property.manifest);
+    let compiled = match json::recognise(source)? {
+        json::Document::Steering => json::compile_steering(source, base, hosts, name, options),
+        json::Document::AssetList => json::compile_asset_list(source, base, hosts, name, options),
+    };
+    compiled.ok()
 }
 
 /// A redirect that names the origin itself would send the viewer past the edge: it is made relative to this site. A

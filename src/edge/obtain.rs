@@ -31,9 +31,9 @@ use super::target::join;
 /// The result of the token check, told to the origin: no client can send it, since it is removed first.
 const TOKEN_RESULT: HeaderName = HeaderName::from_static("sluicegate-token");
 
-/// The content codings that are understood, the preferred first.
+/// The content codings that are understood, the preferred first, by what they cost for a playlist.
 pub const CODINGS: [encoding::Coding; 3] =
-    [encoding::Coding::Zstd, encoding::Coding::Br, encoding::Coding::Gzip];
+    [encoding::Coding::Zstd, encoding::Coding::Gzip, encoding::Coding::Br];
 
 /// Bytes that tell whether a body is a playlist: a BOM, a line end and `#EXTM3U`.
 const SNIFF_BYTES: usize = 16;
