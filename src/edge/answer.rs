@@ -18,9 +18,10 @@ use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
-use super::obtain::{CODINGS, How, Wanted, collect};
+use super::obtain::{How, collect};
 use super::passage::{Form, Passage};
 use super::property::Property;
+use super::wanted::{CODINGS, Wanted};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -54,7 +55,7 @@ pub fn playlist(
     property: &Property,
     playlist: &Playlist,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     client: &HeaderMap,
     how: How,
     now: std::time::Duration,
@@ -106,7 +107,7 @@ pub async fn relayed(
     property: &Property,
     origin: Response<Content>,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     how: How,
 ) -> Result<Response<Body>, EdgeError> {
     let (mut parts, content) = origin.into_parts();
@@ -130,7 +131,7 @@ async fn side_document(
     mut headers: HeaderMap,
     content: Content,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
 ) -> Result<Response<Body>, EdgeError> {
     let raw = collect(content, property.encoding.coded_bytes_max).await?;
     let codings = encoding::content_codings(
@@ -141,7 +142,7 @@ async fn side_document(
     } else {
         encoding::decode_all(&codings, &raw, &property.encoding)?.into()
     };
-    let base = Base::parse(&wanted.url())?;
+    let base = Base::parse(&wanted.place.url())?;
     let Some(template) = side_template(property, &source, &base) else {
         return Ok(sized(StatusCode::OK, headers, raw, &wanted.method));
     };
@@ -185,8 +186,8 @@ fn redirect(property: &Property, headers: &mut HeaderMap) {
 }
 
 /// The multivariant playlist of one variant that answers for a media playlist as the entry.
-fn entry_for(wanted: &Wanted, placement: &Placement<'_>) -> Bytes {
-    match Base::parse(&wanted.url()) {
+fn entry_for(wanted: &Wanted<'_>, placement: &Placement<'_>) -> Bytes {
+    match Base::parse(&wanted.place.url()) {
         Ok(base) => entry::entry(&base, placement, entry::BANDWIDTH_BITS_PER_SECOND).into(),
         Err(_) => Bytes::new(),
     }

@@ -17,9 +17,10 @@ use crate::store::playlists::Playlist;
 
 use super::Edge;
 use super::error::EdgeError;
-use super::obtain::{Object, Obtained, Wanted};
+use super::obtain::{Object, Obtained};
 use super::property::{Carrier, Property};
 use super::target::{Target, origin_query};
+use super::wanted::Wanted;
 
 /// The session of one answer.
 #[derive(Debug, Default)]
@@ -107,7 +108,7 @@ impl Edge {
         admission: Admission<'_>,
         at: Bearings<'_>,
         playlist: Option<&Playlist>,
-        wanted: &Wanted,
+        wanted: &Wanted<'_>,
     ) -> Result<Passage, EdgeError> {
         match admission {
             Admission::Open | Admission::Unverified(_) => Ok(Passage::default()),
@@ -146,7 +147,7 @@ impl Edge {
         &self,
         property: &Arc<Property>,
         playlist: &Playlist,
-        wanted: &Wanted,
+        wanted: &Wanted<'_>,
         now: Duration,
     ) -> Option<Duration> {
         match playlist.template.kind() {
@@ -157,7 +158,7 @@ impl Edge {
                 let path = path::normalise(raw_path).ok()?.into_owned();
                 let child = wanted.beside(path, origin_query(query, &property.query));
                 let Ok(Obtained::Shared(Object::Playlist(child), _)) =
-                    self.obtain(property, child, now).await
+                    self.obtain(property, &child, now).await
                 else {
                     return None;
                 };

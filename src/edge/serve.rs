@@ -20,11 +20,12 @@ use crate::telemetry::metrics::Kind;
 use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::host::split_port;
-use super::obtain::{Object, Obtained, Wanted, origin_headers};
+use super::obtain::{Object, Obtained};
 use super::passage::Bearings;
 use super::property::Property;
 use super::record::Record;
 use super::target::Target;
+use super::wanted::{Place, Wanted};
 use super::{Edge, answer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -101,8 +102,8 @@ impl Edge {
         note(property, &admission, record);
 
         let is_entry = matches!(admission, Admission::Access { .. });
-        let wanted = wanted(property, parts, caller, &target, &admission);
-        let obtained = self.obtain(property, wanted.clone(), caller.now).await?;
+        let wanted = wanted(parts, caller, &target, &admission);
+        let obtained = self.obtain(property, &wanted, caller.now).await?;
 
         let bearings =
             Bearings { target: &target, headers: &parts.headers, client: caller.client, now: caller.now };
@@ -196,26 +197,24 @@ fn request_id(parts: &Parts, caller: &Caller<'_>) -> u64 {
         .unwrap_or_else(entropy::number)
 }
 
-fn wanted(
-    property: &Property,
-    parts: &Parts,
-    caller: &Caller<'_>,
+fn wanted<'a>(
+    parts: &'a Parts,
+    caller: &Caller<'a>,
     target: &Target<'_>,
     admission: &Admission<'_>,
-) -> Wanted {
-    let viewer = Viewer { address: caller.client, scheme: caller.scheme, host: caller.host };
-    let (unverified, verified) = match admission {
-        Admission::Unverified(reason) => (Some(*reason), false),
-        Admission::Session { .. } | Admission::Access { .. } => (None, true),
-        Admission::Open => (None, false),
-    };
+) -> Wanted<'a> {
     let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
+    let site = format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase());
     Wanted {
-        site: format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase()),
-        path: target.path.clone(),
-        query: target.origin_query.clone(),
+        place: Place { site, path: target.path.clone(), query: target.origin_query.clone() },
         method: parts.method.clone(),
-        headers: origin_headers(property, &parts.headers, viewer, unverified, verified),
+        client: &parts.headers,
+        viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
+        token_result: match admission {
+            Admission::Unverified(reason) => reason.as_str(),
+            Admission::Session { .. } | Admission::Access { .. } => "valid",
+            Admission::Open => Reason::NoToken.as_str(),
+        },
     }
 }
 
