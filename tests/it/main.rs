@@ -1,4 +1,5 @@
 //! The whole edge over real sockets, in front of an origin that does as each test says.
 
+mod access_token;
 mod smoke;
 mod support;
