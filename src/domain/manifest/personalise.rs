@@ -134,6 +134,10 @@ impl Insertion {
             Placement::Path { component, inherited } => {
                 Self::Path(Component::new(template, &guarded(component, true), inherited))
             }
+            Placement::PathAnew { component, depth } => {
+                let placed = Component::new(template, &guarded(component, true), Some(depth));
+                Self::Path(Component { inherited_levels: None, ..placed })
+            }
         }
     }
 }
@@ -177,18 +181,13 @@ struct Component {
 
 impl Component {
     fn new(template: &Template, component: &str, inherited: Option<usize>) -> Self {
-        let directories = inherited.map(|levels| last_directories(&template.directory, levels));
-        let lead = directories.map(|(levels, text)| {
-            let mut lead = b"../".repeat(levels + 1);
-            lead.extend_from_slice(text.as_bytes());
-            lead
-        });
+        let lead = inherited.map(|levels| lead_over(&template.directory, levels));
         Self {
             segment: format!("{component}/").into_bytes(),
             directory: format!("/{component}/").into_bytes(),
             same_document: format!("{component}/{}", template.last_segment).into_bytes(),
-            inherited_levels: directories.map(|(levels, _)| levels),
-            lead: lead.unwrap_or_default(),
+            inherited_levels: lead.as_ref().map(|(levels, _)| *levels),
+            lead: lead.map_or_else(Vec::new, |(_, text)| text.into_bytes()),
         }
     }
 
@@ -214,6 +213,13 @@ impl Component {
             PathForm::SameDocument => &self.same_document,
         }
     }
+}
+
+/// What leads from a document's directory over a component `levels` directories up, and down again beside it: how many
+/// of these directories there are, and the text.
+pub(super) fn lead_over(directory: &str, levels: usize) -> (usize, String) {
+    let (found, text) = last_directories(directory, levels);
+    (found, "../".repeat(found + 1) + text)
 }
 
 /// The last `levels` directories of a path that begins and ends with a slash, and how many there were.
