@@ -46,6 +46,10 @@ pub enum Form {
     Path {
         inherited: Option<usize>,
     },
+    /// The playlist's own URL carries a component that has expired, with `depth` directories after it.
+    PathAnew {
+        depth: usize,
+    },
 }
 
 /// The text of a session as it goes into one playlist.
@@ -59,7 +63,7 @@ impl Passage {
     /// The name of the place in logs.
     pub fn carrier(&self) -> &'static str {
         match self.form {
-            Form::Path { .. } => "path",
+            Form::Path { .. } | Form::PathAnew { .. } => "path",
             Form::Query => "query",
             Form::Untouched if self.header.is_some() => "header",
             Form::Untouched => "cookie",
@@ -69,7 +73,7 @@ impl Passage {
     pub fn placed(&self) -> Placed {
         let text = match (&self.session, self.form) {
             (Some(session), Form::Query) => session.query_pair(),
-            (Some(session), Form::Path { .. }) => session.path_component(),
+            (Some(session), Form::Path { .. } | Form::PathAnew { .. }) => session.path_component(),
             (_, Form::Untouched) | (None, _) => String::new(),
         };
         Placed { text, form: self.form }
@@ -86,6 +90,7 @@ impl Placed {
             Form::Untouched => Placement::Untouched,
             Form::Query => Placement::Query { pair: &self.text },
             Form::Path { inherited } => Placement::Path { component: &self.text, inherited },
+            Form::PathAnew { depth } => Placement::PathAnew { component: &self.text, depth },
         }
     }
 }
@@ -187,15 +192,34 @@ fn minted(property: &Property, session: Session, carrier: Carrier, at: Bearings<
     let name = &property.rules.session_name;
     let set_cookie = || value(&property.cookie.set(name, &session));
     let (form, cookie, header) = match carrier {
-        Carrier::Path => (Form::Path { inherited: None }, stale_cookie(property, at), None),
+        Carrier::Path => (in_path(at), stale_cookie(property, at), None),
         Carrier::Query => (Form::Query, stale_cookie(property, at), None),
-        Carrier::Cookie => (Form::Untouched, set_cookie(), None),
+        Carrier::Cookie => (beside_uris(at), set_cookie(), None),
         // The first playlist carries the session in its URIs; the cookie beside it tells, next time, whether the
         // client returns one.
-        Carrier::Auto => (Form::Path { inherited: None }, set_cookie(), None),
-        Carrier::Header => (Form::Untouched, stale_cookie(property, at), value(&session.header_value())),
+        Carrier::Auto => (in_path(at), set_cookie(), None),
+        Carrier::Header => (beside_uris(at), stale_cookie(property, at), value(&session.header_value())),
     };
     Passage { session: Some(session), form, cookie, header, is_new: true }
+}
+
+/// The form for a session in the path. A playlist's URL that still carries an expired component would hand that one
+/// down to relative references.
+fn in_path(at: Bearings<'_>) -> Form {
+    if at.target.path_token.is_some() {
+        Form::PathAnew { depth: at.target.depth }
+    } else {
+        Form::Path { inherited: None }
+    }
+}
+
+/// The form for a session in a cookie or a header: nothing goes into URIs, save where an expired component in the
+/// playlist's URL has to be climbed over.
+fn beside_uris(at: Bearings<'_>) -> Form {
+    match at.target.path_token {
+        Some(_) => Form::Path { inherited: Some(at.target.depth) },
+        None => Form::Untouched,
+    }
 }
 
 fn carried(
@@ -208,9 +232,10 @@ fn carried(
     let salt = property.rules.salt.of(at.headers)?;
     let place_of_use = At { path: &at.target.path, client: at.client, salt: &salt };
     let session = property.rules.sessions.verify(presented, &place_of_use, at.now)?;
-    let mut passage = Passage::default();
+    let mut passage = Passage { form: beside_uris(at), ..Passage::default() };
     match place {
         Place::Path => passage.form = Form::Path { inherited: Some(at.target.depth) },
+        Place::Query if at.target.path_token.is_some() => passage.form = in_path(at),
         Place::Query => passage.form = Form::Query,
         Place::Cookie if is_playlist => {
             if let Some(renewed) = property.rules.sessions.renewed(&session, &salt, at.now) {

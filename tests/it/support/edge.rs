@@ -94,3 +94,19 @@ pub fn signed(target: Target, expires: u64, session_id: Option<&str>, payload: O
     };
     format!("hdnts={}", sign(&request).expect("a token"))
 }
+
+impl TestEdge {
+    /// What the operators' listener says of this counter, with its labels: `denials_total{property="test",reason="expired"}`.
+    pub async fn count(&self, counter: &str) -> u64 {
+        let text = super::get(self.admin, "/metrics").await.text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("sluicegate_")?.strip_prefix(counter)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {counter} in {text}"))
+    }
+
+    /// How often the property `test` refused for this reason.
+    pub async fn denials(&self, reason: &str) -> u64 {
+        self.count(&format!("denials_total{{property=\"test\",reason=\"{reason}\"}}")).await
+    }
+}

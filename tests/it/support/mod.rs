@@ -3,6 +3,9 @@
 pub mod client;
 pub mod edge;
 pub mod origin;
+pub mod player;
+pub mod stage;
+pub mod token;
 
 pub use client::{Reply, get, request};
 pub use edge::TestEdge;
