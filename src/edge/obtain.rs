@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue,
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName,
+    HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    SET_COOKIE, VIA,
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body_util::BodyExt;
@@ -30,6 +31,15 @@ use super::target::join;
 
 /// The result of the token check, told to the origin: no client can send it, since it is removed first.
 const TOKEN_RESULT: HeaderName = HeaderName::from_static("sluicegate-token");
+
+/// What a player tells of itself with each request (CTA-5004 §2.1). It is not keyed by, so that it cannot reach an origin
+/// that might answer by it.
+const CMCD: [HeaderName; 4] = [
+    HeaderName::from_static("cmcd-request"),
+    HeaderName::from_static("cmcd-object"),
+    HeaderName::from_static("cmcd-status"),
+    HeaderName::from_static("cmcd-session"),
+];
 
 /// The content codings that are understood, the preferred first.
 pub const CODINGS: [encoding::Coding; 3] =
@@ -70,6 +80,21 @@ pub enum How {
     Hit,
     Miss,
     Collapsed,
+}
+
+impl Object {
+    /// The object for somebody else than whom the origin answered: a cookie in it is not theirs.
+    fn for_another(self) -> Self {
+        match self {
+            Self::Whole(head, body) if head.headers.contains_key(SET_COOKIE) => {
+                let mut head = (*head).clone();
+                head.headers.remove(SET_COOKIE);
+                Self::Whole(Arc::new(head), body)
+            }
+            // No cookie of the origin's goes out with a playlist.
+            Self::Whole(..) | Self::Playlist(_) => self,
+        }
+    }
 }
 
 impl Wanted {
@@ -118,6 +143,9 @@ pub fn origin_headers(
     }
     headers.remove(TOKEN_RESULT);
     headers.remove("sluicegate-debug");
+    for name in CMCD {
+        headers.remove(name);
+    }
     forwarding::remove_private(&mut headers, &property.cookies_forwarded);
     forwarding::describe(&mut headers, property.forwarded, viewer);
     headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
@@ -186,7 +214,7 @@ impl Edge {
             }
             Joined::Waited(object) => {
                 property.metrics.cache_collapsed.inc();
-                Ok((object?, How::Collapsed))
+                Ok((object?.for_another(), How::Collapsed))
             }
         }
     }
@@ -272,6 +300,8 @@ async fn read_object(
     hop::strip(&mut parts.headers);
     parts.headers = detached(&parts.headers);
     if parts.status != StatusCode::OK || !manifest::is_playlist(&source) {
+        // A body that came in chunks has a length now, for HEAD too.
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(raw.len() as u64));
         return Ok(Object::Whole(Arc::new(parts), raw));
     }
     let base = Base::parse(&wanted.url())?;

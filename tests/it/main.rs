@@ -1,4 +1,6 @@
 //! The whole edge over real sockets, in front of an origin that does as each test says.
 
+mod playlists;
+mod rewriting;
 mod smoke;
 mod support;

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod edge;
 pub mod origin;
+pub mod script;
+pub mod tls;
 
 pub use client::{Reply, get, request};
 pub use edge::TestEdge;
