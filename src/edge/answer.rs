@@ -70,10 +70,7 @@ pub fn playlist(
     let etag = playlist.etag(placed.text(), coding.name().unwrap_or_default());
 
     let mut headers = playlist.headers.clone();
-    for name in OF_THE_ORIGINS_BYTES.iter().chain(&TARGETED) {
-        headers.remove(name);
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    make_personal(&mut headers);
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         headers.insert(ETAG, etag);
     }
@@ -83,7 +80,10 @@ pub fn playlist(
     headers.insert(CACHE_STATUS, cache_status(how, playlist.ttl(now)));
     property.metrics.playlists_personalised.inc();
 
-    if is_unmodified(client, &etag, playlist.headers.get(LAST_MODIFIED)) {
+    // A session that was made for this answer is younger than any date that the client holds.
+    let is_dated = !(passage.is_new && passage.form != Form::Untouched);
+    let modified = playlist.headers.get(LAST_MODIFIED).filter(|_| is_dated);
+    if is_unmodified(client, &etag, modified) {
         headers.remove(CONTENT_TYPE);
         return response(StatusCode::NOT_MODIFIED, headers, Body::default());
     }
@@ -117,8 +117,13 @@ pub async fn relayed(
         redirect(property, &mut parts.headers);
     }
     let rewrites = passage.session.is_some() && passage.form != Form::Untouched;
-    if rewrites && parts.status == StatusCode::OK && wanted.method == Method::GET && is_json(&parts.headers) {
-        return side_document(property, parts.headers, content, passage, wanted).await;
+    if rewrites && parts.status == StatusCode::OK && is_json(&parts.headers) {
+        if wanted.method == Method::GET {
+            return side_document(property, parts.headers, content, passage, wanted).await;
+        }
+        // RFC 9110 §9.3.2: "a server MAY omit header fields for which a value is determined only while generating the
+        // content"; the origin's would be those of other bytes.
+        make_personal(&mut parts.headers);
     }
     let body = Body::new(content);
     let body = if wanted.method == Method::HEAD { body.emptied() } else { body };
@@ -147,11 +152,16 @@ async fn side_document(
         return Ok(sized(StatusCode::OK, headers, raw, &wanted.method));
     };
     let rewritten = template.personalise(&passage.placed().placement());
+    make_personal(&mut headers);
+    Ok(sized(StatusCode::OK, headers, rewritten.into(), &wanted.method))
+}
+
+/// The origin's header fields for an answer with one viewer's session in it: nobody else may keep it.
+fn make_personal(headers: &mut HeaderMap) {
     for name in OF_THE_ORIGINS_BYTES.iter().chain(&TARGETED) {
         headers.remove(name);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    Ok(sized(StatusCode::OK, headers, rewritten.into(), &wanted.method))
 }
 
 /// The template of a steering manifest or of an asset list; `None` for JSON that is neither, or names no URI of ours.

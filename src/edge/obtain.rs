@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, RANGE,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE,
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body_util::BodyExt;
@@ -26,10 +26,6 @@ use super::body::Content;
 use super::error::EdgeError;
 use super::property::Property;
 use super::wanted::{Place, Wanted};
-
-/// The content codings that are understood, the preferred first, by what they cost for a playlist.
-pub const CODINGS: [encoding::Coding; 3] =
-    [encoding::Coding::Zstd, encoding::Coding::Gzip, encoding::Coding::Br];
 
 /// Bytes that tell whether a body is a playlist: a BOM, a line end and `#EXTM3U`.
 const SNIFF_BYTES: usize = 16;
@@ -54,6 +50,21 @@ pub enum How {
     Hit,
     Miss,
     Collapsed,
+}
+
+impl Object {
+    /// The object for somebody else than whom the origin answered: a cookie in it is not theirs.
+    fn for_another(self) -> Self {
+        match self {
+            Self::Whole(head, body) if head.headers.contains_key(SET_COOKIE) => {
+                let mut head = (*head).clone();
+                head.headers.remove(SET_COOKIE);
+                Self::Whole(Arc::new(head), body)
+            }
+            // No cookie of the origin's goes out with a playlist.
+            Self::Whole(..) | Self::Playlist(_) => self,
+        }
+    }
 }
 
 impl Edge {
@@ -109,7 +120,7 @@ impl Edge {
             }
             Joined::Waited(object) => {
                 property.metrics.cache_collapsed.inc();
-                Ok((object?, How::Collapsed))
+                Ok((object?.for_another(), How::Collapsed))
             }
         }
     }
@@ -199,6 +210,8 @@ async fn read_object(
     hop::strip(&mut parts.headers);
     parts.headers = detached(&parts.headers);
     if parts.status != StatusCode::OK || !manifest::is_playlist(&source) {
+        // A body that came in chunks has a length now, for HEAD too.
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(raw.len() as u64));
         return Ok(Object::Whole(Arc::new(parts), raw));
     }
     let base = Base::parse(&place.url())?;

@@ -13,6 +13,15 @@ use super::target::join;
 /// The result of the token check, told to the origin: no client can send it, since it is removed first.
 const TOKEN_RESULT: HeaderName = HeaderName::from_static("sluicegate-token");
 
+/// What a player tells of itself with each request (CTA-5004 §2.1). It is not keyed by, so that it cannot reach an origin
+/// that might answer by it.
+const CMCD: [HeaderName; 4] = [
+    HeaderName::from_static("cmcd-request"),
+    HeaderName::from_static("cmcd-object"),
+    HeaderName::from_static("cmcd-status"),
+    HeaderName::from_static("cmcd-session"),
+];
+
 /// The content codings that are understood, the preferred first, by what they cost for a playlist.
 pub const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Br];
 
@@ -75,6 +84,9 @@ impl Wanted<'_> {
         }
         headers.remove(TOKEN_RESULT);
         headers.remove("sluicegate-debug");
+        for name in CMCD {
+            headers.remove(name);
+        }
         forwarding::remove_private(&mut headers, &property.cookies_forwarded);
         forwarding::describe(&mut headers, property.forwarded, self.viewer);
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));

@@ -1,6 +1,8 @@
 //! The whole edge over real sockets, in front of an origin that does as each test says.
 
 mod access_token;
+mod playlists;
+mod rewriting;
 mod sessions;
 mod smoke;
 mod support;

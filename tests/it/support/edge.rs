@@ -40,6 +40,23 @@ impl TestEdge {
         Self::with_config(&property).await
     }
 
+    /// An edge with one property, `test`, that asks for no token. `origin` are the keys of its origin, `urls` among
+    /// them; `extra` goes into the property.
+    pub async fn open(origin: &str, extra: &str) -> Self {
+        Self::with_config(&format!(
+            "[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ {origin} }}\naccess = {{ action = \"open\" }}\n{extra}\n"
+        ))
+        .await
+    }
+
+    /// The value of a counter or level of the property `test`; `labels` stand after the property's.
+    pub async fn metric(&self, name: &str, labels: &str) -> u64 {
+        let start = format!("sluicegate_{name}{{property=\"test\"{labels}}} ");
+        let text = super::get(self.admin, "/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{start}\n{text}"))
+    }
+
     /// An edge of this configuration; `[server]`, `[admin]` and `[log]` are added.
     pub async fn with_config(properties: &str) -> Self {
         let text = format!(

@@ -4,7 +4,9 @@ pub mod client;
 pub mod edge;
 pub mod origin;
 pub mod player;
+pub mod script;
 pub mod stage;
+pub mod tls;
 pub mod token;
 
 pub use client::{Reply, get, request};
