@@ -18,7 +18,7 @@ use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
-use super::obtain::{How, collect};
+use super::obtain::{How, collect, is_json};
 use super::passage::{Form, Passage};
 use super::property::Property;
 use super::wanted::{CODINGS, Wanted};
@@ -205,12 +205,6 @@ fn entry_for(wanted: &Wanted<'_>, placement: &Placement<'_>) -> Bytes {
 
 fn is_media(playlist: &Playlist) -> bool {
     matches!(playlist.template.kind(), classify::Kind::Media(_))
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let stated = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let stated = stated.split(';').next().unwrap_or_default().trim();
-    stated.eq_ignore_ascii_case("application/json") || stated.to_ascii_lowercase().ends_with("+json")
 }
 
 /// RFC 9110 §13.2.2: `If-None-Match` decides where it stands, and `If-Modified-Since` only where it does not.

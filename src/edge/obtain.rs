@@ -24,6 +24,7 @@ use crate::store::playlists::{Playlist, detached};
 use super::Edge;
 use super::body::Content;
 use super::error::EdgeError;
+use super::passage::Bears;
 use super::property::Property;
 use super::wanted::{Place, Wanted};
 
@@ -42,6 +43,29 @@ pub enum Object {
 pub enum Obtained {
     Shared(Object, How),
     Stream(Response<Content>),
+}
+
+impl Obtained {
+    /// What of it could carry a session's text.
+    pub fn bears(&self) -> Bears<'_> {
+        let is_document =
+            |status: StatusCode, headers: &HeaderMap| status == StatusCode::OK && is_json(headers);
+        match self {
+            Self::Shared(Object::Playlist(playlist), _) => Bears::Playlist(playlist),
+            Self::Shared(Object::Whole(head, _), _) if is_document(head.status, &head.headers) => {
+                Bears::SideDocument
+            }
+            Self::Stream(origin) if is_document(origin.status(), origin.headers()) => Bears::SideDocument,
+            Self::Shared(Object::Whole(..), _) | Self::Stream(_) => Bears::Neither,
+        }
+    }
+}
+
+/// Whether the origin says that it is JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let stated = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let stated = stated.split(';').next().unwrap_or_default().trim();
+    stated.eq_ignore_ascii_case("application/json") || stated.to_ascii_lowercase().ends_with("+json")
 }
 
 /// How a shared object was come by, for `Cache-Status` (RFC 9211).

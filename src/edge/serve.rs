@@ -21,7 +21,7 @@ use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::host::split_port;
 use super::obtain::{Object, Obtained};
-use super::passage::Bearings;
+use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
 use super::target::Target;
@@ -107,14 +107,14 @@ impl Edge {
 
         let bearings =
             Bearings { target: &target, headers: &parts.headers, client: caller.client, now: caller.now };
-        let found = match &obtained {
-            Obtained::Shared(Object::Playlist(playlist), _) => Some(playlist.clone()),
-            Obtained::Shared(Object::Whole(..), _) | Obtained::Stream(_) => None,
-        };
-        if is_entry && found.is_some() && !property.rules.is_listed(last_segment(&target.path)) {
+        let bears = obtained.bears();
+        if is_entry
+            && matches!(bears, Bears::Playlist(_))
+            && !property.rules.is_listed(last_segment(&target.path))
+        {
             return Err(EdgeError::Denied(Reason::PlaylistNotListed));
         }
-        let passage = self.passage(property, admission, bearings, found.as_deref(), &wanted).await?;
+        let passage = self.passage(property, admission, bearings, bears, &wanted).await?;
         if let Some(session) = &passage.session {
             record.session(session.id(), passage.carrier());
         }
@@ -244,9 +244,9 @@ fn note(property: &Property, admission: &Admission<'_>, record: &mut Record) {
             property.metrics.count_unverified(*reason);
             record.reason(*reason);
         }
-        Admission::Session { admitted, .. } => {
+        Admission::Session { admitted, place, .. } => {
             property.metrics.count_verification(admitted.key_name);
-            record.session(admitted.id(), "");
+            record.session(admitted.id(), place.as_str());
         }
         Admission::Open | Admission::Access { .. } => {}
     }

@@ -65,6 +65,17 @@ pub enum Place {
     Header,
 }
 
+impl Place {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Cookie => "cookie",
+            Self::Header => "header",
+        }
+    }
+}
+
 /// By what right a request passes.
 #[derive(Debug)]
 pub enum Admission<'a> {
