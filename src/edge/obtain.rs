@@ -65,7 +65,8 @@ impl Obtained {
 pub fn is_json(headers: &HeaderMap) -> bool {
     let stated = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let stated = stated.split(';').next().unwrap_or_default().trim();
-    stated.eq_ignore_ascii_case("application/json") || stated.to_ascii_lowercase().ends_with("+json")
+    let suffix = stated.len().checked_sub("+json".len()).and_then(|at| stated.get(at..)).unwrap_or_default();
+    stated.eq_ignore_ascii_case("application/json") || suffix.eq_ignore_ascii_case("+json")
 }
 
 /// How a shared object was come by, for `Cache-Status` (RFC 9211).
