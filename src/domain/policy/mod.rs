@@ -115,7 +115,7 @@ fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Fo
     let places = [
         (Place::Path, request.path_token),
         (Place::Query, sole(query::values(request.query, name))?),
-        (Place::Cookie, carrier::cookie(texts(request.headers, COOKIE.as_str()), name)?),
+        (Place::Cookie, carrier::cookie(cookies(request.headers), name)?),
         (Place::Header, sole(texts(request.headers, name))?),
     ];
     let mut failed = None;
@@ -153,6 +153,12 @@ pub fn names_a_playlist(path: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| {
         extension.eq_ignore_ascii_case("m3u8") || extension.eq_ignore_ascii_case("m3u")
     })
+}
+
+/// The cookies of a request, one text each. One that is no UTF-8 (another application's) is passed over alone.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| std::str::from_utf8(pair).ok())
 }
 
 /// The values of a header field that are text.
