@@ -287,6 +287,9 @@ fn hand_out(
     header: Option<HeaderValue>,
     name: &str,
 ) {
+    if cookie.is_some() || header.is_some() {
+        answer::forbid_keeping(response.headers_mut());
+    }
     if let Some(cookie) = cookie {
         response.headers_mut().append(http::header::SET_COOKIE, cookie);
     }
