@@ -1,6 +1,7 @@
 //! The whole edge over real sockets, in front of an origin that does as each test says.
 
 mod access_token;
+mod carriers;
 mod sessions;
 mod smoke;
 mod support;
