@@ -99,7 +99,7 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let admission =
+        let mut admission =
             policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
         note(property, &admission, record);
 
@@ -114,7 +114,8 @@ impl Edge {
             Obtained::Shared(Object::Whole(..), _) | Obtained::Stream(_) => None,
         };
         if is_entry && found.is_some() && !property.rules.is_listed(last_segment(&target.path)) {
-            return Err(EdgeError::Denied(Reason::PlaylistNotListed));
+            admission = property.rules.object(Reason::PlaylistNotListed)?;
+            note(property, &admission, record);
         }
         let passage = self.passage(property, admission, bearings, found.as_deref(), &wanted).await?;
         if let Some(session) = &passage.session {

@@ -83,10 +83,7 @@ pub fn admit<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<
     if matches!(rules.access, Access::Open) {
         return Ok(Admission::Open);
     }
-    match judge(rules, request, now) {
-        Err(reason) if rules.access.is_verify_only() => Ok(Admission::Unverified(reason)),
-        judged => judged,
-    }
+    judge(rules, request, now).or_else(|reason| rules.object(reason))
 }
 
 fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admission<'a>, Reason> {
@@ -96,7 +93,11 @@ fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admi
         Found::None => None,
     };
     match rules.access.verify(request, now) {
-        Ok(grant) if rules.may_enter(request.path) => Ok(Admission::Access { grant }),
+        Ok(grant) if rules.may_enter(request.path) => {
+            // Whoever lacks a salt header cannot have a session, which is told before anything is fetched.
+            rules.salt.of(request.headers)?;
+            Ok(Admission::Access { grant })
+        }
         Ok(_) => Err(Reason::PlaylistNotListed),
         Err(Reason::NoToken) => Err(against_session.unwrap_or(Reason::NoToken)),
         Err(reason) => Err(reason),
@@ -135,6 +136,11 @@ fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Fo
 }
 
 impl Rules {
+    /// What becomes of a request that `reason` speaks against: a refusal, or, where tokens are only verified, none.
+    pub fn object<'a>(&self, reason: Reason) -> Result<Admission<'a>, Reason> {
+        if self.access.is_verify_only() { Ok(Admission::Unverified(reason)) } else { Err(reason) }
+    }
+
     /// Whether an access token may be used on this name. Only playlists are listed; other names are not judged.
     pub fn may_enter(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or_default();
