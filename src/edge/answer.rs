@@ -102,6 +102,14 @@ pub fn playlist(
     sized(StatusCode::OK, headers, body, &wanted.method)
 }
 
+/// Takes back every leave to keep an answer: it hands a session out.
+pub fn forbid_keeping(headers: &mut HeaderMap) {
+    for name in [AGE, EXPIRES].iter().chain(&TARGETED) {
+        headers.remove(name);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+}
+
 /// Whatever is no playlist: as the origin sent it, less what is between it and us.
 pub async fn relayed(
     property: &Property,

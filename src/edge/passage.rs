@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{COOKIE, HeaderValue};
+use http::header::HeaderValue;
 
 use crate::domain::manifest::classify;
 use crate::domain::manifest::placement::Placement;
-use crate::domain::policy::{Admission, Place};
+use crate::domain::policy::{self, Admission, Place};
 use crate::domain::session::text::Session;
 use crate::domain::session::{At, Life, carrier};
 use crate::domain::token::reason::Reason;
@@ -279,8 +279,7 @@ fn stale_cookie(property: &Property, at: Bearings<'_>) -> Option<HeaderValue> {
 }
 
 fn held_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    carrier::cookie(texts, name).ok().flatten().filter(|value| !value.is_empty())
+    carrier::cookie(policy::cookies(headers), name).ok().flatten().filter(|value| !value.is_empty())
 }
 
 fn value(text: &str) -> Option<HeaderValue> {

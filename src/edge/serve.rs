@@ -97,7 +97,7 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let admission =
+        let mut admission =
             policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
         note(property, &admission, record);
 
@@ -112,7 +112,8 @@ impl Edge {
             && matches!(bears, Bears::Playlist(_))
             && !property.rules.is_listed(last_segment(&target.path))
         {
-            return Err(EdgeError::Denied(Reason::PlaylistNotListed));
+            admission = property.rules.object(Reason::PlaylistNotListed)?;
+            note(property, &admission, record);
         }
         let passage = self.passage(property, admission, bearings, bears, &wanted).await?;
         if let Some(session) = &passage.session {
@@ -281,6 +282,9 @@ fn hand_out(
     header: Option<HeaderValue>,
     name: &str,
 ) {
+    if cookie.is_some() || header.is_some() {
+        answer::forbid_keeping(response.headers_mut());
+    }
     if let Some(cookie) = cookie {
         response.headers_mut().append(http::header::SET_COOKIE, cookie);
     }

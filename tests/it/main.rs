@@ -1,7 +1,9 @@
 //! The whole edge over real sockets, in front of an origin that does as each test says.
 
 mod access_token;
+mod carriers;
 mod playlists;
+mod refusals;
 mod rewriting;
 mod sessions;
 mod smoke;

@@ -253,8 +253,11 @@ async fn salt_headers_bind_a_session_to_the_player() {
     for absent in [vec![("user-agent", "tv/1")], vec![]] {
         let session = request(edge.address, "GET", &child, &absent).await;
         assert_eq!(outcome(&session), refused("malformed"), "{absent:?}");
-        let access = request(edge.address, "GET", &target, &absent).await;
+        let before = origin.asked().len();
+        let other = Access::acl("/*").on("/v/never-asked.m3u8");
+        let access = request(edge.address, "GET", &other, &absent).await;
         assert_eq!(outcome(&access), refused("malformed"), "{absent:?}");
+        assert_eq!(origin.asked().len(), before, "nothing is asked for somebody who is refused");
     }
 }
 
