@@ -36,6 +36,8 @@ pub enum EdgeError {
     Playlist(#[from] ManifestError),
     #[error("the origin answered with a part that was not asked for")]
     UnaskedPart,
+    #[error("the origin answered that nothing changed, which was not asked")]
+    UnaskedNotModified,
     #[error("{0}")]
     Join(#[from] JoinError),
 }
@@ -87,7 +89,8 @@ impl EdgeError {
             | Self::PlaylistTooLarge(_)
             | Self::Encoding(_)
             | Self::Playlist(_)
-            | Self::UnaskedPart => StatusCode::BAD_GATEWAY,
+            | Self::UnaskedPart
+            | Self::UnaskedNotModified => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -104,6 +107,7 @@ impl EdgeError {
             | Self::Encoding(_)
             | Self::Playlist(_)
             | Self::UnaskedPart
+            | Self::UnaskedNotModified
             | Self::Join(_) => None,
         }
     }

@@ -228,13 +228,10 @@ impl Edge {
         key: String,
         now: Duration,
     ) -> Result<Obtained, EdgeError> {
-        let asked_for_part = wanted.headers.contains_key(RANGE);
         let path_and_query = wanted.path_and_query();
         let response =
             property.source.fetch(&wanted.method, &path_and_query, wanted.headers.clone(), None, now).await?;
-        if response.status() == StatusCode::PARTIAL_CONTENT && !asked_for_part {
-            return Err(EdgeError::UnaskedPart);
-        }
+        refuse_unasked(response.status(), &wanted.headers)?;
         let (parts, mut content) = response.into_parts();
         let is_body = wanted.method == Method::GET
             && matches!(parts.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
@@ -273,11 +270,19 @@ async fn fetch_whole(property: &Property, wanted: &Wanted, now: Duration) -> Res
     let patience = wanted.is_blocking().then_some(property.blocking_timeout);
     let path_and_query = wanted.path_and_query();
     let response = property.source.fetch(&Method::GET, &path_and_query, headers, patience, now).await?;
-    if response.status() == StatusCode::PARTIAL_CONTENT {
-        return Err(EdgeError::UnaskedPart);
-    }
+    refuse_unasked(response.status(), &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
     read_object(property, wanted, parts, content, now).await
+}
+
+/// A part, or word that nothing changed, is an answer only to a request that asked for it.
+fn refuse_unasked(status: StatusCode, asked: &HeaderMap) -> Result<(), EdgeError> {
+    let is_conditional = asked.contains_key(IF_NONE_MATCH) || asked.contains_key(IF_MODIFIED_SINCE);
+    match status {
+        StatusCode::PARTIAL_CONTENT if !asked.contains_key(RANGE) => Err(EdgeError::UnaskedPart),
+        StatusCode::NOT_MODIFIED if !is_conditional => Err(EdgeError::UnaskedNotModified),
+        _ => Ok(()),
+    }
 }
 
 async fn read_object(

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Empty;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use body::OriginBody;
 
@@ -70,6 +70,13 @@ pub enum OriginError {
     Target,
 }
 
+/// Header lines of an answer; hyper refuses more.
+const HEADERS_MAX: usize = 100;
+const HEAD_BYTES_MAX: usize = 32 << 10;
+/// Answers of status 1xx before the answer itself.
+const INTERIM_MAX: usize = 8;
+const TOO_MANY_INTERIM: &str = "more than 8 interim answers came before it";
+
 impl Origin {
     pub fn new(settings: Settings) -> Result<Self, ConnectorError> {
         let connector = connector::connector(settings.authorities.as_deref(), settings.connect_timeout)?;
@@ -78,7 +85,7 @@ impl Origin {
             .timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(55))
             .pool_max_idle_per_host(settings.fetches_max)
-            .http1_max_headers(100)
+            .http1_max_headers(HEADERS_MAX)
             .set_host(false)
             .build(connector);
         let slots = Arc::new(Semaphore::new(settings.fetches_max));
@@ -150,12 +157,23 @@ impl Origin {
 
     async fn send(
         &self,
-        request: Request<Empty<Bytes>>,
+        mut request: Request<Empty<Bytes>>,
         first_byte_timeout: Duration,
     ) -> Result<Response<hyper::body::Incoming>, OriginError> {
         let wait = first_byte_timeout + self.settings.connect_timeout;
-        match tokio::time::timeout(wait, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
+        let interim = Interim::watch(&mut request);
+        let answer = async {
+            tokio::select! {
+                answer = self.client.request(request) => answer.map(Some),
+                () = interim.too_many() => Ok(None),
+            }
+        };
+        match tokio::time::timeout(wait, answer).await {
+            Ok(Ok(Some(response))) => match fault(&response, &interim) {
+                Some(fault) => Err(OriginError::Invalid(fault.to_owned())),
+                None => Ok(response),
+            },
+            Ok(Ok(None)) => Err(OriginError::Invalid(TOO_MANY_INTERIM.to_owned())),
             Ok(Err(error)) if error.is_connect() => Err(OriginError::Connect(chain(&error))),
             Ok(Err(error)) => Err(OriginError::Invalid(chain(&error))),
             Err(_) => Err(OriginError::FirstByte(wait)),
@@ -166,6 +184,49 @@ impl Origin {
     pub fn is_own_authority(&self, authority: &str) -> bool {
         self.settings.bases.iter().any(|base| base.authority.as_str().eq_ignore_ascii_case(authority))
     }
+}
+
+/// The answers before the answer (1xx) to one request.
+#[derive(Debug)]
+struct Interim {
+    seen: Arc<AtomicUsize>,
+    exceeded: Arc<Notify>,
+}
+
+impl Interim {
+    fn watch(request: &mut Request<Empty<Bytes>>) -> Self {
+        let watch = Self { seen: Arc::default(), exceeded: Arc::default() };
+        let (seen, exceeded) = (watch.seen.clone(), watch.exceeded.clone());
+        hyper::ext::on_informational(request, move |_| {
+            if seen.fetch_add(1, Ordering::Relaxed) == INTERIM_MAX {
+                exceeded.notify_one();
+            }
+        });
+        watch
+    }
+
+    async fn too_many(&self) {
+        self.exceeded.notified().await;
+    }
+}
+
+/// What makes a well-formed answer unfit to be passed on.
+fn fault(response: &Response<hyper::body::Incoming>, interim: &Interim) -> Option<&'static str> {
+    if interim.seen.load(Ordering::Relaxed) > INTERIM_MAX {
+        return Some(TOO_MANY_INTERIM);
+    }
+    // A switch of protocols comes as if it were the answer.
+    if response.status().is_informational() {
+        return Some("it switches to another protocol, which was not asked for");
+    }
+    let headers = response.headers();
+    // RFC 9112 §6.3: "Such a message might indicate an attempt to perform request smuggling … or response splitting …
+    // and ought to be handled as an error."
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        return Some("it has both Content-Length and Transfer-Encoding");
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    (bytes > HEAD_BYTES_MAX).then_some("its header section is over 32 KiB")
 }
 
 /// An error with all its causes on one line.
