@@ -80,7 +80,9 @@ impl EdgeError {
                 OriginError::FirstByte(_) => StatusCode::GATEWAY_TIMEOUT,
                 OriginError::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,
                 OriginError::Target => StatusCode::BAD_REQUEST,
-                OriginError::Connect(_) | OriginError::Invalid(_) => StatusCode::BAD_GATEWAY,
+                OriginError::Connect(_) | OriginError::Closed(_) | OriginError::Invalid(_) => {
+                    StatusCode::BAD_GATEWAY
+                }
             },
             Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Late(_)) => StatusCode::GATEWAY_TIMEOUT,

@@ -2,7 +2,9 @@
 
 pub mod body;
 mod connector;
+mod redirect;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -60,6 +62,8 @@ pub struct Origin {
 pub enum OriginError {
     #[error("the origin cannot be reached: {0}")]
     Connect(String),
+    #[error("the origin closed the connection without an answer: {0}")]
+    Closed(String),
     #[error("the origin sent no answer within {0:?}")]
     FirstByte(Duration),
     #[error("{0} requests to the origin are under way and no place became free within {1:?}")]
@@ -108,14 +112,19 @@ impl Origin {
             .map_err(|_| OriginError::Target)?;
         let bases = &self.settings.bases;
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut headers = Some(headers);
+        let timeout = first_byte_timeout.unwrap_or(self.settings.first_byte_timeout);
         let mut refused = None;
         for attempt in 0..bases.len() {
             let base = &bases[(first.wrapping_add(attempt)) % bases.len()];
-            let is_last = attempt + 1 == bases.len();
-            let fields = if is_last { headers.take() } else { headers.clone() };
-            let request = self.request(base, method, path_and_query, fields.unwrap_or_default())?;
-            match self.send(request, first_byte_timeout.unwrap_or(self.settings.first_byte_timeout)).await {
+            let request = || self.request(base, method, path_and_query, headers.clone());
+            let mut answer = self.send(request()?, timeout).await;
+            // RFC 9112 §9.3.1: "When an inbound connection is closed prematurely, a client MAY open a new connection and
+            // automatically retransmit an aborted sequence of requests if all of those requests have idempotent methods".
+            // Origins close idle connections at the very moment at which they are used again.
+            if matches!(answer, Err(OriginError::Closed(_))) && method.is_safe() {
+                answer = self.send(request()?, timeout).await;
+            }
+            match answer {
                 Ok(response) => {
                     let between_bytes = self.settings.between_bytes_timeout;
                     return Ok(response.map(|body| OriginBody::new(body, slot, between_bytes)));
@@ -175,14 +184,15 @@ impl Origin {
             },
             Ok(Ok(None)) => Err(OriginError::Invalid(TOO_MANY_INTERIM.to_owned())),
             Ok(Err(error)) if error.is_connect() => Err(OriginError::Connect(chain(&error))),
+            Ok(Err(error)) if is_closed(&error) => Err(OriginError::Closed(chain(&error))),
             Ok(Err(error)) => Err(OriginError::Invalid(chain(&error))),
             Err(_) => Err(OriginError::FirstByte(wait)),
         }
     }
 
-    /// Whether `authority` is one of this origin's own, which no client should see.
-    pub fn is_own_authority(&self, authority: &str) -> bool {
-        self.settings.bases.iter().any(|base| base.authority.as_str().eq_ignore_ascii_case(authority))
+    /// The place on this site that a `Location` of the origin's means, when it means the origin itself.
+    pub fn place_on_site(&self, location: &str) -> Option<String> {
+        redirect::place_on_site(location, &self.settings.bases)
     }
 }
 
@@ -208,6 +218,17 @@ impl Interim {
     async fn too_many(&self) {
         self.exceeded.notified().await;
     }
+}
+
+/// Whether the connection ended before an answer began.
+fn is_closed(error: &hyper_util::client::legacy::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    source.is_some_and(|error| {
+        let io = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        error.is_incomplete_message()
+            || error.is_closed()
+            || io.is_some_and(|io| matches!(io.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
+    })
 }
 
 /// What makes a well-formed answer unfit to be passed on.

@@ -1,5 +1,6 @@
 //! The whole edge over real sockets, in front of an origin that does as each test says.
 
+mod forwarding;
 mod media;
 mod playlists;
 mod rewriting;
