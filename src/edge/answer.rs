@@ -187,18 +187,8 @@ fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Tem
 /// redirect never carries a token.
 fn redirect(property: &Property, headers: &mut HeaderMap) {
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
-    let Some(rest) = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://")) else {
-        return;
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if !property.source.is_own_authority(&rest[..end]) {
-        return;
-    }
-    let here = &rest[end..];
-    // `//` would name another host.
-    let here =
-        if here.starts_with('/') { format!("/{}", here.trim_start_matches('/')) } else { format!("/{here}") };
-    if let Ok(value) = HeaderValue::from_str(&here) {
+    let here = property.source.place_on_site(location);
+    if let Some(Ok(value)) = here.map(|here| HeaderValue::from_str(&here)) {
         headers.insert(LOCATION, value);
     }
 }

@@ -159,13 +159,10 @@ impl Edge {
         key: String,
         now: Duration,
     ) -> Result<Obtained, EdgeError> {
-        let asked_for_part = wanted.client.contains_key(RANGE);
         let path_and_query = wanted.place.path_and_query();
         let headers = wanted.headers(property);
         let response = property.source.fetch(&wanted.method, &path_and_query, headers, None, now).await?;
-        if response.status() == StatusCode::PARTIAL_CONTENT && !asked_for_part {
-            return Err(EdgeError::UnaskedPart);
-        }
+        refuse_unasked(response.status(), wanted.client)?;
         let (parts, mut content) = response.into_parts();
         let is_body = wanted.method == Method::GET
             && matches!(parts.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
@@ -208,11 +205,19 @@ async fn fetch_whole(
     let patience = place.is_blocking().then_some(property.blocking_timeout);
     let path_and_query = place.path_and_query();
     let response = property.source.fetch(&Method::GET, &path_and_query, headers, patience, now).await?;
-    if response.status() == StatusCode::PARTIAL_CONTENT {
-        return Err(EdgeError::UnaskedPart);
-    }
+    refuse_unasked(response.status(), &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
     read_object(property, place, parts, content, now).await
+}
+
+/// A part, or word that nothing changed, is an answer only to a request that asked for it.
+fn refuse_unasked(status: StatusCode, asked: &HeaderMap) -> Result<(), EdgeError> {
+    let is_conditional = asked.contains_key(IF_NONE_MATCH) || asked.contains_key(IF_MODIFIED_SINCE);
+    match status {
+        StatusCode::PARTIAL_CONTENT if !asked.contains_key(RANGE) => Err(EdgeError::UnaskedPart),
+        StatusCode::NOT_MODIFIED if !is_conditional => Err(EdgeError::UnaskedNotModified),
+        _ => Ok(()),
+    }
 }
 
 async fn read_object(

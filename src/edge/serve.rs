@@ -261,9 +261,13 @@ fn count_error(property: &Property, error: &EdgeError) {
             OriginError::Connect(_) => metrics.origin_unreachable.inc(),
             OriginError::FirstByte(_) => metrics.origin_timeout.inc(),
             OriginError::Busy(..) => metrics.origin_busy.inc(),
-            OriginError::Invalid(_) | OriginError::Target => metrics.origin_invalid.inc(),
+            OriginError::Closed(_) | OriginError::Invalid(_) | OriginError::Target => {
+                metrics.origin_invalid.inc()
+            }
         },
-        EdgeError::Body(_) | EdgeError::UnaskedPart => metrics.origin_invalid.inc(),
+        EdgeError::Body(_) | EdgeError::UnaskedPart | EdgeError::UnaskedNotModified => {
+            metrics.origin_invalid.inc()
+        }
         EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
             metrics.playlists_refused.inc()
         }

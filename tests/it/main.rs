@@ -2,6 +2,8 @@
 
 mod access_token;
 mod carriers;
+mod forwarding;
+mod media;
 mod playlists;
 mod refusals;
 mod rewriting;
