@@ -77,9 +77,9 @@ async fn all_refusals_look_alike_and_are_counted_by_reason() {
             let line = text.lines().find_map(|line| line.strip_prefix(&counter)?.parse::<u64>().ok());
             line.expect("a counter")
         };
-        let counted = count(metrics(&edge).await);
+        let total = count(metrics(&edge).await);
         let reply = request(edge.address, "GET", target, &fields).await;
-        assert_eq!(count(metrics(&edge).await), counted + 1, "{reason}");
+        assert_eq!(count(metrics(&edge).await), total + 1, "{reason}");
         let seen = looks(&reply);
         assert_eq!(first.get_or_insert(seen.clone()), &seen, "{reason}: {target}");
 
