@@ -78,6 +78,15 @@ pub fn accept(
     let salt = read_secret(access.get_ref().salt.as_ref(), "salt", folder, judge, |text, _| {
         Secret::from_text(text).ok()
     });
+    for token in [access.get_ref().name.get_ref(), typed.session.name.get_ref()] {
+        if typed.origin.cookies.contains(token) {
+            judge.fault(
+                typed.origin.urls.span(),
+                format!("[property.origin] cookies lists \"{token}\", which is a token"),
+                "take it out: a token never goes to the origin",
+            );
+        }
+    }
     let expired = status(&access.get_ref().expired_status, &[403, 410], "expired_status", judge);
     let rules = rules(&name, &typed, access, &keys, salt, judge);
     let cors = cors(&typed, access.get_ref(), judge);

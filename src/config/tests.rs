@@ -106,3 +106,15 @@ fn a_cookie_that_browsers_drop_is_refused() {
     let line = fault(&format!("{PROPERTY}{KEY}session = {{ cookie = {{ secure = false }} }}\n"));
     assert!(line.contains("needs secure = true"), "{line}");
 }
+
+#[test]
+fn a_token_is_no_cookie_for_the_origin() {
+    for name in ["hdnts", "hdntl"] {
+        let origin = format!("origin = {{ cookies = [\"lang\", \"{name}\"],");
+        let line = fault(&format!("{PROPERTY}{KEY}").replace("origin = {", &origin));
+        assert!(
+            line.contains(&format!("cookies lists \"{name}\"")) && line.contains("take it out"),
+            "{line}"
+        );
+    }
+}
