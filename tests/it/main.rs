@@ -2,6 +2,7 @@
 
 mod access_token;
 mod carriers;
+mod leaks;
 mod refusals;
 mod sessions;
 mod smoke;
