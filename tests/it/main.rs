@@ -3,6 +3,7 @@
 mod access_token;
 mod carriers;
 mod leaks;
+mod paths;
 mod refusals;
 mod sessions;
 mod smoke;
