@@ -118,3 +118,12 @@ fn a_token_is_no_cookie_for_the_origin() {
         );
     }
 }
+
+#[test]
+fn a_session_id_has_the_bound_of_what_sessions_carry() {
+    for number in ["0", "65", "1000"] {
+        let access = format!("access = {{ key = {{ hex = \"abcd\" }}, session_id_max = {number} }}\n");
+        let line = fault(&format!("{PROPERTY}{access}"));
+        assert!(line.contains(&format!("session_id_max = {number} cannot be kept")), "{line}");
+    }
+}
