@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName,
-    HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
-    SET_COOKIE, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE,
+    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    RANGE, SET_COOKIE, VIA,
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body_util::BodyExt;
 
-use crate::domain::cache::freshness;
+use crate::domain::cache::{freshness, range};
 use crate::domain::headers::{forwarding, hop};
 use crate::domain::manifest::base::Base;
 use crate::domain::manifest::encoding;
@@ -231,7 +231,7 @@ impl Edge {
         let path_and_query = wanted.path_and_query();
         let response =
             property.source.fetch(&wanted.method, &path_and_query, wanted.headers.clone(), None, now).await?;
-        refuse_unasked(response.status(), &wanted.headers)?;
+        refuse_unasked(&response, &wanted.headers)?;
         let (parts, mut content) = response.into_parts();
         let is_body = wanted.method == Method::GET
             && matches!(parts.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
@@ -270,18 +270,36 @@ async fn fetch_whole(property: &Property, wanted: &Wanted, now: Duration) -> Res
     let patience = wanted.is_blocking().then_some(property.blocking_timeout);
     let path_and_query = wanted.path_and_query();
     let response = property.source.fetch(&Method::GET, &path_and_query, headers, patience, now).await?;
-    refuse_unasked(response.status(), &HeaderMap::new())?;
+    refuse_unasked(&response, &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
     read_object(property, wanted, parts, content, now).await
 }
 
 /// A part, or word that nothing changed, is an answer only to a request that asked for it.
-fn refuse_unasked(status: StatusCode, asked: &HeaderMap) -> Result<(), EdgeError> {
+fn refuse_unasked(response: &Response<Content>, asked: &HeaderMap) -> Result<(), EdgeError> {
     let is_conditional = asked.contains_key(IF_NONE_MATCH) || asked.contains_key(IF_MODIFIED_SINCE);
-    match status {
-        StatusCode::PARTIAL_CONTENT if !asked.contains_key(RANGE) => Err(EdgeError::UnaskedPart),
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT => match asked.get(RANGE) {
+            None => Err(EdgeError::UnaskedPart),
+            Some(range) if is_part(range, response.headers()) => Ok(()),
+            Some(_) => Err(EdgeError::WrongPart),
+        },
         StatusCode::NOT_MODIFIED if !is_conditional => Err(EdgeError::UnaskedNotModified),
         _ => Ok(()),
+    }
+}
+
+/// Whether the head of a 206 says that the part which was asked for follows. Of several parts in one body each says so
+/// itself.
+fn is_part(asked: &HeaderValue, headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(&CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/byteranges")) {
+        return true;
+    }
+    let length = text(&CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    match (asked.to_str(), text(&CONTENT_RANGE)) {
+        (Ok(asked), Some(sent)) => range::answers(asked, sent, length),
+        (Ok(_) | Err(_), _) => false,
     }
 }
 

@@ -68,6 +68,35 @@ async fn what_may_not_be_kept_is_fetched_each_time() {
 }
 
 #[tokio::test]
+async fn what_varies_or_sets_a_cookie_is_fetched_each_time() {
+    for (name, value, requests) in [
+        ("vary", "User-Agent", 2),
+        ("vary", "*", 2),
+        ("set-cookie", "a=b", 2),
+        ("vary", "Accept-Encoding, Origin", 1),
+    ] {
+        let fields = [("content-type", "audio/mpegurl"), ("cache-control", "max-age=60"), (name, value)];
+        let (origin, edge) = open(Answer::with("200 OK", &fields, VOD)).await;
+        assert_eq!(seen_after(&edge, &origin, 0).await, 1);
+        assert_eq!(seen_after(&edge, &origin, 0).await, requests, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_somebody_by_name_is_given_to_nobody_else() {
+    let origin = TestOrigin::start().await;
+    origin.at("/p.m3u8", with_control("max-age=60", VOD));
+    let edge = TestEdge::open(&format!("{}, cookies = [\"user\"]", urls(&origin)), "").await;
+    for fields in [[("Authorization", "Basic a")], [("Authorization", "Basic b")], [("Cookie", "user=c")]] {
+        assert_eq!(request(edge.address, "GET", "/p.m3u8", &fields).await.text(), VOD);
+    }
+    assert_eq!(get(edge.address, "/p.m3u8").await.text(), VOD);
+    assert_eq!(origin.asked().len(), 4);
+    request(edge.address, "GET", "/p.m3u8", &[("Cookie", "unlisted=d")]).await;
+    assert_eq!(origin.asked().len(), 4, "a cookie that the origin never sees makes no difference");
+}
+
+#[tokio::test]
 async fn an_error_is_not_kept() {
     let (origin, edge) = open(Answer::with("503 Service Unavailable", &[("retry-after", "1")], "no\n")).await;
     let reply = get(edge.address, "/p.m3u8").await;
