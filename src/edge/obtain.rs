@@ -48,6 +48,9 @@ pub const CODINGS: [encoding::Coding; 3] =
 /// Bytes that tell whether a body is a playlist: a BOM, a line end and `#EXTM3U`.
 const SNIFF_BYTES: usize = 16;
 
+/// Coded bytes that are read to know those: zstd gives nothing before its first block is whole.
+const SNIFF_CODED_BYTES: usize = 32 << 10;
+
 /// What was asked, in the words of the origin.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -83,6 +86,18 @@ pub enum How {
 }
 
 impl Object {
+    /// Whether an object that was fetched for somebody else answers this request, too.
+    fn suits(&self, wanted: &Wanted) -> bool {
+        match self {
+            Self::Playlist(playlist) => !freshness::is_for_one(&playlist.headers),
+            Self::Whole(head, _) => {
+                let coding = head.headers.get(CONTENT_ENCODING);
+                !freshness::is_for_one(&head.headers)
+                    && (coding.is_none() || coding == wanted.headers.get(ACCEPT_ENCODING))
+            }
+        }
+    }
+
     /// The object for somebody else than whom the origin answered: a cookie in it is not theirs.
     fn for_another(self) -> Self {
         match self {
@@ -198,8 +213,13 @@ impl Edge {
     ) -> Result<(Object, How), EdgeError> {
         let wait = if wanted.is_blocking() { self.wait.max(property.blocking_timeout) } else { self.wait };
         let (playlists, property_then, key_then) = (self.playlists.clone(), property.clone(), key.clone());
+        let wanted_then = wanted.clone();
         let fetch = async move {
-            let object = fetch_whole(&property_then, &wanted, now).await?;
+            // Another fetch may have landed since this request looked.
+            if let Some(playlist) = playlists.fresh(&key_then, now) {
+                return Ok(Object::Playlist(playlist));
+            }
+            let object = fetch_whole(&property_then, &wanted_then, now).await?;
             if let Object::Playlist(playlist) = &object
                 && !playlist.fresh_for.is_zero()
             {
@@ -213,8 +233,13 @@ impl Edge {
                 Ok((object?, How::Miss))
             }
             Joined::Waited(object) => {
+                let object = object?;
+                if !object.suits(&wanted) {
+                    property.metrics.cache_misses.inc();
+                    return Ok((fetch_whole(property, &wanted, now).await?, How::Miss));
+                }
                 property.metrics.cache_collapsed.inc();
-                Ok((object?.for_another(), How::Collapsed))
+                Ok((object.for_another(), How::Collapsed))
             }
         }
     }
@@ -239,7 +264,7 @@ impl Edge {
         let is_playlist = if wanted.method == Method::HEAD {
             parts.status == StatusCode::OK && suspicious
         } else {
-            is_body && (suspicious || starts_a_playlist(&mut content).await?)
+            is_body && (suspicious || starts_a_playlist(&parts.headers, &mut content).await?)
         };
         if !is_playlist {
             return Ok(Obtained::Stream(Response::from_parts(parts, content)));
@@ -313,16 +338,17 @@ async fn read_object(
     let raw = collect(content, property.encoding.coded_bytes_max).await?;
     let stated =
         parts.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let codings = encoding::content_codings(stated)?;
+    let is_ok = parts.status == StatusCode::OK;
+    let codings = if is_ok { encoding::content_codings(stated)? } else { Vec::new() };
     let was_encoded = !codings.is_empty();
-    let source = if was_encoded && parts.status == StatusCode::OK {
+    let source = if was_encoded {
         encoding::decode_all(&codings, &raw, &property.encoding)?.into()
     } else {
         raw.clone()
     };
     hop::strip(&mut parts.headers);
     parts.headers = detached(&parts.headers);
-    if parts.status != StatusCode::OK || !manifest::is_playlist(&source) {
+    if !is_ok || !manifest::is_playlist(&source) {
         // A body that came in chunks has a length now, for HEAD too.
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(raw.len() as u64));
         return Ok(Object::Whole(Arc::new(parts), raw));
@@ -373,12 +399,15 @@ pub async fn collect(content: Content, bytes_max: usize) -> Result<Bytes, EdgeEr
 }
 
 /// Reads just so much of a body that it can be told whether it is a playlist; what was read stays in it.
-async fn starts_a_playlist(content: &mut Content) -> Result<bool, EdgeError> {
-    match content {
-        Content::Empty => Ok(false),
-        Content::Whole(bytes) => Ok(manifest::is_playlist(bytes)),
+async fn starts_a_playlist(headers: &HeaderMap, content: &mut Content) -> Result<bool, EdgeError> {
+    let stated = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let coding = encoding::Coding::parse(stated).unwrap_or(encoding::Coding::Identity);
+    let needed = if coding == encoding::Coding::Identity { SNIFF_BYTES } else { SNIFF_CODED_BYTES };
+    let start = match content {
+        Content::Empty => return Ok(false),
+        Content::Whole(bytes) => bytes,
         Content::Stream { read, rest } => {
-            while read.len() < SNIFF_BYTES {
+            while read.len() < needed {
                 let Some(frame) = rest.frame().await else { break };
                 let Ok(data) = frame?.into_data() else { break };
                 if read.is_empty() {
@@ -387,9 +416,10 @@ async fn starts_a_playlist(content: &mut Content) -> Result<bool, EdgeError> {
                     *read = [&read[..], &data[..]].concat().into();
                 }
             }
-            Ok(manifest::is_playlist(read))
+            read
         }
-    }
+    };
+    Ok(manifest::is_playlist(&encoding::decode_start(coding, start, SNIFF_BYTES)))
 }
 
 /// Whether the origin says that it is a playlist (RFC 8216 §4, and the names in use beside it).

@@ -170,6 +170,24 @@ async fn a_page_shared_by_waiters_gives_its_cookie_to_none_but_the_first() {
 }
 
 #[tokio::test]
+async fn what_was_made_for_one_is_not_shared_with_those_who_wait() {
+    for (name, value) in [("cache-control", "private"), ("vary", "User-Agent")] {
+        let gate = Arc::new(Notify::new());
+        let fields = [("content-type", "audio/mpegurl"), (name, value)];
+        let (origin, edge) = open(Answer::with("200 OK", &fields, VOD).gated(gate.clone())).await;
+        let viewers: Vec<_> = (0..10).map(|_| tokio::spawn(get(edge.address, "/p.m3u8"))).collect();
+        while !viewers.iter().all(tokio::task::JoinHandle::is_finished) {
+            gate.notify_waiters();
+            tokio::task::yield_now().await;
+        }
+        for viewer in viewers {
+            assert_eq!(viewer.await.expect("an answer").text(), VOD);
+        }
+        assert_eq!(origin.asked().len(), 10, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
 async fn hosts_are_separate() {
     let (origin, edge) = open(Answer::playlist(VOD)).await;
     for host in ["a.example", "b.example", "a.example:81", "A.EXAMPLE"] {
