@@ -26,12 +26,12 @@ pub fn answers(range: &str, content_range: &str, length: Option<u64>) -> bool {
     if length.is_some_and(|length| length != sent.last - sent.first + 1) {
         return false;
     }
-    let Some((unit, set)) = range.split_once('=') else { return false };
+    let Some((unit, ranges)) = range.split_once('=') else { return false };
     // A unit that is not known cannot be judged.
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return true;
     }
-    let mut asked = set.split(',').map(|one| asked(one.trim()));
+    let mut asked = ranges.split(',').map(|one| asked(one.trim()));
     asked.any(|one| match one {
         None => true,
         Some(Asked::From(first)) => sent.first == first,

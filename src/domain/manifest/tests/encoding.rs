@@ -1,7 +1,7 @@
 //! Codings within limits, and the choice of one.
 
 use super::super::encoding::{
-    Coding, EncodingError, Limits, choose, content_codings, decode, decode_all, encode,
+    Coding, EncodingError, Limits, choose, content_codings, decode, decode_all, decode_start, encode,
 };
 
 const ALL: [Coding; 3] = [Coding::Gzip, Coding::Br, Coding::Zstd];
