@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE,
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body_util::BodyExt;
 
-use crate::domain::cache::freshness;
+use crate::domain::cache::{freshness, range};
 use crate::domain::headers::hop;
 use crate::domain::manifest::base::Base;
 use crate::domain::manifest::encoding;
@@ -30,6 +30,9 @@ use super::wanted::{Place, Wanted};
 
 /// Bytes that tell whether a body is a playlist: a BOM, a line end and `#EXTM3U`.
 const SNIFF_BYTES: usize = 16;
+
+/// Coded bytes that are read to know those: zstd gives nothing before its first block is whole.
+const SNIFF_CODED_BYTES: usize = 32 << 10;
 
 /// What was got.
 #[derive(Clone, Debug)]
@@ -78,6 +81,17 @@ pub enum How {
 }
 
 impl Object {
+    /// Whether an object that was fetched for somebody else answers this request, too.
+    fn suits(&self, wanted: &Wanted<'_>) -> bool {
+        match self {
+            Self::Playlist(playlist) => !freshness::is_for_one(&playlist.headers),
+            Self::Whole(head, _) => {
+                let coding = head.headers.get(CONTENT_ENCODING);
+                !freshness::is_for_one(&head.headers) && coding.is_none_or(|coding| coding == wanted.coding())
+            }
+        }
+    }
+
     /// The object for somebody else than whom the origin answered: a cookie in it is not theirs.
     fn for_another(self) -> Self {
         match self {
@@ -130,6 +144,10 @@ impl Edge {
         let (playlists, property_then, key_then) = (self.playlists.clone(), property.clone(), key.clone());
         let (place, headers) = (wanted.place.clone(), wanted.headers(property));
         let fetch = async move {
+            // Another fetch may have landed since this request looked.
+            if let Some(playlist) = playlists.fresh(&key_then, now) {
+                return Ok(Object::Playlist(playlist));
+            }
             let object = fetch_whole(&property_then, &place, headers, now).await?;
             if let Object::Playlist(playlist) = &object
                 && !playlist.fresh_for.is_zero()
@@ -144,8 +162,14 @@ impl Edge {
                 Ok((object?, How::Miss))
             }
             Joined::Waited(object) => {
+                let object = object?;
+                if !object.suits(wanted) {
+                    property.metrics.cache_misses.inc();
+                    let headers = wanted.headers(property);
+                    return Ok((fetch_whole(property, &wanted.place, headers, now).await?, How::Miss));
+                }
                 property.metrics.cache_collapsed.inc();
-                Ok((object?.for_another(), How::Collapsed))
+                Ok((object.for_another(), How::Collapsed))
             }
         }
     }
@@ -162,7 +186,7 @@ impl Edge {
         let path_and_query = wanted.place.path_and_query();
         let headers = wanted.headers(property);
         let response = property.source.fetch(&wanted.method, &path_and_query, headers, None, now).await?;
-        refuse_unasked(response.status(), wanted.client)?;
+        refuse_unasked(&response, wanted.client)?;
         let (parts, mut content) = response.into_parts();
         let is_body = wanted.method == Method::GET
             && matches!(parts.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
@@ -170,7 +194,7 @@ impl Edge {
         let is_playlist = if wanted.method == Method::HEAD {
             parts.status == StatusCode::OK && suspicious
         } else {
-            is_body && (suspicious || starts_a_playlist(&mut content).await?)
+            is_body && (suspicious || starts_a_playlist(&parts.headers, &mut content).await?)
         };
         if !is_playlist {
             return Ok(Obtained::Stream(Response::from_parts(parts, content)));
@@ -205,18 +229,36 @@ async fn fetch_whole(
     let patience = place.is_blocking().then_some(property.blocking_timeout);
     let path_and_query = place.path_and_query();
     let response = property.source.fetch(&Method::GET, &path_and_query, headers, patience, now).await?;
-    refuse_unasked(response.status(), &HeaderMap::new())?;
+    refuse_unasked(&response, &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
     read_object(property, place, parts, content, now).await
 }
 
 /// A part, or word that nothing changed, is an answer only to a request that asked for it.
-fn refuse_unasked(status: StatusCode, asked: &HeaderMap) -> Result<(), EdgeError> {
+fn refuse_unasked(response: &Response<Content>, asked: &HeaderMap) -> Result<(), EdgeError> {
     let is_conditional = asked.contains_key(IF_NONE_MATCH) || asked.contains_key(IF_MODIFIED_SINCE);
-    match status {
-        StatusCode::PARTIAL_CONTENT if !asked.contains_key(RANGE) => Err(EdgeError::UnaskedPart),
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT => match asked.get(RANGE) {
+            None => Err(EdgeError::UnaskedPart),
+            Some(range) if is_part(range, response.headers()) => Ok(()),
+            Some(_) => Err(EdgeError::WrongPart),
+        },
         StatusCode::NOT_MODIFIED if !is_conditional => Err(EdgeError::UnaskedNotModified),
         _ => Ok(()),
+    }
+}
+
+/// Whether the head of a 206 says that the part which was asked for follows. Of several parts in one body each says so
+/// itself.
+fn is_part(asked: &HeaderValue, headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(&CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/byteranges")) {
+        return true;
+    }
+    let length = text(&CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    match (asked.to_str(), text(&CONTENT_RANGE)) {
+        (Ok(asked), Some(sent)) => range::answers(asked, sent, length),
+        (Ok(_) | Err(_), _) => false,
     }
 }
 
@@ -230,16 +272,17 @@ async fn read_object(
     let raw = collect(content, property.encoding.coded_bytes_max).await?;
     let stated =
         parts.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let codings = encoding::content_codings(stated)?;
+    let is_ok = parts.status == StatusCode::OK;
+    let codings = if is_ok { encoding::content_codings(stated)? } else { Vec::new() };
     let was_encoded = !codings.is_empty();
-    let source = if was_encoded && parts.status == StatusCode::OK {
+    let source = if was_encoded {
         encoding::decode_all(&codings, &raw, &property.encoding)?.into()
     } else {
         raw.clone()
     };
     hop::strip(&mut parts.headers);
     parts.headers = detached(&parts.headers);
-    if parts.status != StatusCode::OK || !manifest::is_playlist(&source) {
+    if !is_ok || !manifest::is_playlist(&source) {
         // A body that came in chunks has a length now, for HEAD too.
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(raw.len() as u64));
         return Ok(Object::Whole(Arc::new(parts), raw));
@@ -290,12 +333,15 @@ pub async fn collect(content: Content, bytes_max: usize) -> Result<Bytes, EdgeEr
 }
 
 /// Reads just so much of a body that it can be told whether it is a playlist; what was read stays in it.
-async fn starts_a_playlist(content: &mut Content) -> Result<bool, EdgeError> {
-    match content {
-        Content::Empty => Ok(false),
-        Content::Whole(bytes) => Ok(manifest::is_playlist(bytes)),
+async fn starts_a_playlist(headers: &HeaderMap, content: &mut Content) -> Result<bool, EdgeError> {
+    let stated = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let coding = encoding::Coding::parse(stated).unwrap_or(encoding::Coding::Identity);
+    let needed = if coding == encoding::Coding::Identity { SNIFF_BYTES } else { SNIFF_CODED_BYTES };
+    let start = match content {
+        Content::Empty => return Ok(false),
+        Content::Whole(bytes) => bytes,
         Content::Stream { read, rest } => {
-            while read.len() < SNIFF_BYTES {
+            while read.len() < needed {
                 let Some(frame) = rest.frame().await else { break };
                 let Ok(data) = frame?.into_data() else { break };
                 if read.is_empty() {
@@ -304,9 +350,10 @@ async fn starts_a_playlist(content: &mut Content) -> Result<bool, EdgeError> {
                     *read = [&read[..], &data[..]].concat().into();
                 }
             }
-            Ok(manifest::is_playlist(read))
+            read
         }
-    }
+    };
+    Ok(manifest::is_playlist(&encoding::decode_start(coding, start, SNIFF_BYTES)))
 }
 
 /// Whether the origin says that it is a playlist (RFC 8216 §4, and the names in use beside it).

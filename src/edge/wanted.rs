@@ -90,13 +90,17 @@ impl Wanted<'_> {
         forwarding::remove_private(&mut headers, &property.cookies_forwarded);
         forwarding::describe(&mut headers, property.forwarded, self.viewer);
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
-        let accepted = self.client.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        let coding = encoding::choose(accepted, &CODINGS).name().unwrap_or("identity");
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.coding()));
         if property.rules.access.is_verify_only() {
             headers.insert(TOKEN_RESULT, HeaderValue::from_static(self.token_result));
         }
         headers
+    }
+
+    /// The one content coding that the origin is offered: few values, so that what it varies by them is little.
+    pub fn coding(&self) -> &'static str {
+        let accepted = self.client.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        encoding::choose(accepted, &CODINGS).name().unwrap_or("identity")
     }
 
     /// Another document on the same site, for the same viewer.

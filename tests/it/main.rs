@@ -2,7 +2,9 @@
 
 mod access_token;
 mod carriers;
+mod commands;
 mod forwarding;
+mod http;
 mod leaks;
 mod media;
 mod paths;
