@@ -1,6 +1,6 @@
 //! What is asked of the origin: a place, and in whose name. Header fields are made only when the origin is asked.
 
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderName, HeaderValue, VIA};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue, VIA};
 use http::{HeaderMap, Method};
 
 use crate::domain::headers::forwarding::{self, Viewer};
@@ -70,7 +70,8 @@ impl Place {
 impl Wanted<'_> {
     /// Whether the answer may be given to others: nothing that reaches the origin tells of its sender.
     pub fn is_shareable(&self, property: &Property) -> bool {
-        let shows_cookies = !property.cookies_forwarded.is_empty() && self.client.contains_key(COOKIE);
+        let shows_cookies = !property.cookies_forwarded.is_empty()
+            && forwarding::shows_cookie(self.client, &property.cookies_forwarded);
         !shows_cookies && !self.client.contains_key(AUTHORIZATION) && !property.rules.access.is_verify_only()
     }
 

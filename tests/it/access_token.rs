@@ -516,7 +516,7 @@ async fn an_expired_token_answers_410_where_configured() {
     let edge = edge_with(&origin, "expired_status = 410").await;
     let entry = get(edge.address, &Access::acl("/*").on("/live/master.m3u8")).await;
     let child = format!("/live/{}", entry.uris()[0]);
-    edge.clock.advance(Duration::from_secs(300));
+    edge.clock.advance(Duration::from_mins(5));
     let expired = get(edge.address, &Access::acl("/*").on(MASTER)).await;
     assert_eq!((expired.status, expired.text().as_str()), (410, "Gone\n"));
     let forged = get(edge.address, &format!("{MASTER}?hdnts=exp=1~acl=/*~hmac={}", "0".repeat(64))).await;

@@ -79,21 +79,29 @@ pub fn remove_private(headers: &mut HeaderMap, cookies_kept: &[String]) {
     if !headers.contains_key(COOKIE) {
         return;
     }
-    let kept: Vec<String> = headers
+    let kept: Vec<String> = cookies(headers, cookies_kept).map(str::to_owned).collect();
+    headers.remove(COOKIE);
+    if !kept.is_empty() {
+        insert(headers, COOKIE, &kept.join("; "));
+    }
+}
+
+/// Whether a request has one of the cookies that the origin may see.
+pub fn shows_cookie(headers: &HeaderMap, cookies_kept: &[String]) -> bool {
+    cookies(headers, cookies_kept).next().is_some()
+}
+
+/// The listed cookies of a request, each as `name=value`.
+fn cookies<'a>(headers: &'a HeaderMap, listed: &'a [String]) -> impl Iterator<Item = &'a str> {
+    headers
         .get_all(COOKIE)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
         .filter_map(|pair| std::str::from_utf8(pair).ok().map(str::trim))
         .filter(|pair| {
             let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            cookies_kept.iter().any(|kept| kept == name)
+            listed.iter().any(|kept| kept == name)
         })
-        .map(str::to_owned)
-        .collect();
-    headers.remove(COOKIE);
-    if !kept.is_empty() {
-        insert(headers, COOKIE, &kept.join("; "));
-    }
 }
 
 /// The viewer's address: the socket's, unless the socket is a trusted proxy's and `header` says more.
