@@ -124,6 +124,7 @@ fn new_viewing<'a>(
     rules.may_enter(request.path).then_some(Admission::Access { grant })
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, and a box would cost every request")]
 enum Found<'a> {
     Verified(Admission<'a>),
     /// The first session token that stood somewhere failed for this reason.
