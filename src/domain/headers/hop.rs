@@ -73,7 +73,10 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         strip(&mut headers);
-        headers.keys().map(|name| name.as_str().to_owned()).collect()
+        // Removing fields reorders the rest.
+        let mut left: Vec<String> = headers.keys().map(|name| name.as_str().to_owned()).collect();
+        left.sort();
+        left
     }
 
     #[test]
