@@ -36,6 +36,8 @@ pub enum EdgeError {
     Playlist(#[from] ManifestError),
     #[error("the origin answered with a part that was not asked for")]
     UnaskedPart,
+    #[error("the origin answered that nothing changed, which was not asked")]
+    UnaskedNotModified,
     #[error("{0}")]
     Join(#[from] JoinError),
 }
@@ -78,7 +80,9 @@ impl EdgeError {
                 OriginError::FirstByte(_) => StatusCode::GATEWAY_TIMEOUT,
                 OriginError::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,
                 OriginError::Target => StatusCode::BAD_REQUEST,
-                OriginError::Connect(_) | OriginError::Invalid(_) => StatusCode::BAD_GATEWAY,
+                OriginError::Connect(_) | OriginError::Closed(_) | OriginError::Invalid(_) => {
+                    StatusCode::BAD_GATEWAY
+                }
             },
             Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Late(_)) => StatusCode::GATEWAY_TIMEOUT,
@@ -87,7 +91,8 @@ impl EdgeError {
             | Self::PlaylistTooLarge(_)
             | Self::Encoding(_)
             | Self::Playlist(_)
-            | Self::UnaskedPart => StatusCode::BAD_GATEWAY,
+            | Self::UnaskedPart
+            | Self::UnaskedNotModified => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -104,6 +109,7 @@ impl EdgeError {
             | Self::Encoding(_)
             | Self::Playlist(_)
             | Self::UnaskedPart
+            | Self::UnaskedNotModified
             | Self::Join(_) => None,
         }
     }

@@ -17,9 +17,10 @@ use crate::store::playlists::Playlist;
 
 use super::Edge;
 use super::error::EdgeError;
-use super::obtain::{Object, Obtained, Wanted};
+use super::obtain::{Object, Obtained};
 use super::property::{Carrier, Property};
 use super::target::{Target, origin_query};
+use super::wanted::Wanted;
 
 /// The session of one answer.
 #[derive(Debug, Default)]
@@ -94,6 +95,15 @@ impl Placed {
     }
 }
 
+/// What of an answer could carry a session's text in its body.
+#[derive(Clone, Copy, Debug)]
+pub enum Bears<'a> {
+    Playlist(&'a Playlist),
+    /// A steering manifest or an asset list, perhaps.
+    SideDocument,
+    Neither,
+}
+
 /// What a passage is decided by.
 #[derive(Clone, Copy, Debug)]
 pub struct Bearings<'a> {
@@ -104,31 +114,35 @@ pub struct Bearings<'a> {
 }
 
 impl Edge {
-    /// Decides how the session travels. `playlist` is the object, when it is one; an object that is none needs a
-    /// session only where a cookie or a header can hand it out.
+    /// Decides how the session travels. An object that bears no session in its body needs one only where a cookie or
+    /// a header can hand it out: a segment costs one verification and no text.
     pub async fn passage(
         &self,
         property: &Arc<Property>,
         admission: Admission<'_>,
         at: Bearings<'_>,
-        playlist: Option<&Playlist>,
-        wanted: &Wanted,
+        object: Bears<'_>,
+        wanted: &Wanted<'_>,
     ) -> Result<Passage, EdgeError> {
         match admission {
             Admission::Open | Admission::Unverified(_) => Ok(Passage::default()),
+            Admission::Session { .. } if matches!(object, Bears::Neither) => Ok(Passage::default()),
             Admission::Session { place, presented, .. } => {
-                carried(property, presented, place, at, playlist.is_some())
+                carried(property, presented, place, at, matches!(object, Bears::Playlist(_)))
             }
             Admission::Access { grant } => {
                 property.metrics.count_verification(grant.key_name);
                 let carrier = choose(property, at.headers);
-                let hands_out = playlist.is_some() || matches!(carrier, Carrier::Cookie | Carrier::Header);
+                let hands_out = matches!(object, Bears::Playlist(_))
+                    || matches!(carrier, Carrier::Cookie | Carrier::Header);
                 if !hands_out {
                     return Ok(Passage::default());
                 }
-                let media_duration = match playlist {
-                    Some(playlist) => self.media_duration(property, playlist, wanted, at.now).await,
-                    None => None,
+                let media_duration = match object {
+                    Bears::Playlist(playlist) => {
+                        self.media_duration(property, playlist, wanted, at.now).await
+                    }
+                    Bears::SideDocument | Bears::Neither => None,
                 };
                 let salt = property.rules.salt.of(at.headers)?;
                 let life = match carrier {
@@ -156,7 +170,7 @@ impl Edge {
         &self,
         property: &Arc<Property>,
         playlist: &Playlist,
-        wanted: &Wanted,
+        wanted: &Wanted<'_>,
         now: Duration,
     ) -> Option<Duration> {
         match playlist.template.kind() {
@@ -167,7 +181,7 @@ impl Edge {
                 let path = path::normalise(raw_path).ok()?.into_owned();
                 let child = wanted.beside(path, origin_query(query, &property.query));
                 let Ok(Obtained::Shared(Object::Playlist(child), _)) =
-                    self.obtain(property, child, now).await
+                    self.obtain(property, &child, now).await
                 else {
                     return None;
                 };

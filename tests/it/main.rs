@@ -2,9 +2,13 @@
 
 mod access_token;
 mod carriers;
+mod forwarding;
 mod leaks;
+mod media;
 mod paths;
+mod playlists;
 mod refusals;
+mod rewriting;
 mod sessions;
 mod smoke;
 mod support;

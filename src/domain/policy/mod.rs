@@ -69,6 +69,17 @@ pub enum Place {
     Header,
 }
 
+impl Place {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Cookie => "cookie",
+            Self::Header => "header",
+        }
+    }
+}
+
 /// By what right a request passes.
 #[derive(Debug)]
 pub enum Admission<'a> {
@@ -124,7 +135,10 @@ fn new_viewing<'a>(
     rules.may_enter(request.path).then_some(Admission::Access { grant })
 }
 
-#[expect(clippy::large_enum_variant, reason = "it lives for one call, and a box would cost every request")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once; a box would be an allocation for every request"
+)]
 enum Found<'a> {
     Verified(Admission<'a>),
     /// The first session token that stood somewhere failed for this reason.

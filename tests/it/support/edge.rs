@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::app::App;
@@ -11,7 +10,6 @@ use sluicegate::config;
 use sluicegate::domain::token::edgeauth::Delimiters;
 use sluicegate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
 use sluicegate::domain::token::key::{Algorithm, Secret};
-use sluicegate::lab::origin::Streams;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +40,23 @@ impl TestEdge {
         Self::with_config(&property).await
     }
 
+    /// An edge with one property, `test`, that asks for no token. `origin` are the keys of its origin, `urls` among
+    /// them; `extra` goes into the property.
+    pub async fn open(origin: &str, extra: &str) -> Self {
+        Self::with_config(&format!(
+            "[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ {origin} }}\naccess = {{ action = \"open\" }}\n{extra}\n"
+        ))
+        .await
+    }
+
+    /// The value of a counter or level of the property `test`; `labels` stand after the property's.
+    pub async fn metric(&self, name: &str, labels: &str) -> u64 {
+        let start = format!("sluicegate_{name}{{property=\"test\"{labels}}} ");
+        let text = super::get(self.admin, "/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{start}\n{text}"))
+    }
+
     /// An edge of this configuration; `[server]`, `[admin]` and `[log]` are added.
     pub async fn with_config(properties: &str) -> Self {
         let text = format!(
@@ -54,14 +69,7 @@ impl TestEdge {
     pub async fn with_text(text: &str) -> Self {
         let clock = Clock::manual(Duration::from_secs(START));
         let metrics = Metrics::new();
-        let parsed = config::parse(
-            text,
-            "test.toml",
-            Path::new("."),
-            &metrics,
-            &Arc::new(Streams::new()),
-            clock.now(),
-        );
+        let parsed = config::parse(text, "test.toml", Path::new("."), &metrics, clock.now());
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
         let app = App::build(config, metrics, clock.clone()).expect("an edge");
         let address = app.addresses().expect("addresses").0[0];

@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::app::App;
 use sluicegate::clock::Clock;
 use sluicegate::config;
-use sluicegate::lab::origin::Streams;
 use sluicegate::telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -36,14 +34,7 @@ impl LoggedEdge {
         );
         let clock = Clock::manual(Duration::from_secs(START));
         let metrics = Metrics::new();
-        let parsed = config::parse(
-            &text,
-            "test.toml",
-            Path::new("."),
-            &metrics,
-            &Arc::new(Streams::new()),
-            clock.now(),
-        );
+        let parsed = config::parse(&text, "test.toml", Path::new("."), &metrics, clock.now());
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
         let app = App::build(config, metrics, clock).expect("an edge");
         let address = app.addresses().expect("addresses").0[0];
