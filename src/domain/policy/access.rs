@@ -11,7 +11,6 @@ use super::{Request, cookies, texts};
 
 /// What a property asks for.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one for each property, made at start")]
 pub enum Access {
     /// No token: the operator said so in as many words.
     Open,
