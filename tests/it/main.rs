@@ -3,7 +3,9 @@
 mod access_token;
 mod carriers;
 mod forwarding;
+mod leaks;
 mod media;
+mod paths;
 mod playlists;
 mod refusals;
 mod rewriting;
