@@ -79,7 +79,7 @@ fn manifest(criterion: &mut Criterion) {
     for (name, coding) in [("gzip", Coding::Gzip), ("br", Coding::Br), ("zstd", Coding::Zstd)] {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(BenchmarkId::new(name, 1800), |bencher| {
-            bencher.iter(|| encode(coding, black_box(&body)))
+            bencher.iter(|| encode(coding, black_box(&body)));
         });
     }
     group.finish();

@@ -101,7 +101,9 @@ impl App {
     {
         let operators = async {
             if let Some((bound, admin)) = self.operators {
-                let handler = move |request: Request<Incoming>, _: Arc<Peer>| admin.clone().serve(request);
+                let handler = move |request: Request<Incoming>, _: Arc<Peer>| {
+                    std::future::ready(admin.answer(&request))
+                };
                 bound.run(handler, Arc::new(ConnectionCounters::default()), shutdown.clone()).await;
             }
         };

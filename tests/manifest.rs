@@ -1,4 +1,4 @@
-//! Playlists as a player sees them: every rewritten reference is resolved again and compared with the original's target.
+//! Playlists as a player sees them: every rewritten reference is resolved again, and compared with the original's.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
 use std::fmt::Write as _;
@@ -413,14 +413,15 @@ fn path_piece() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_token_ever_goes_to_another_host(pieces in prop::collection::vec(hostile_piece(), 1..9)) {
         let reference = pieces.concat();
         let definitions = "#EXT-X-DEFINE:NAME=\"v\",VALUE=\"://evil.example/\"\n\
                            #EXT-X-DEFINE:NAME=\"own\",VALUE=\"https://own.example/p/\"\n";
-        let source = format!("#EXTM3U\n{definitions}{reference}\n");
+        // A reference to a host of ours goes before, as a verdict is kept for the next one.
+        let source = format!("#EXTM3U\n{definitions}https://own.example/1.ts\n{reference}\n");
         let template = compile_at(source.as_bytes(), BASE);
         let base = Url::parse(BASE).unwrap();
         for placement in [
@@ -430,7 +431,7 @@ proptest! {
         ] {
             let output = String::from_utf8(template.personalise(&placement)).unwrap();
             prop_assert_eq!(output.len(), template.personalised_len(&placement));
-            let line = output.lines().nth(3).unwrap_or_default();
+            let line = output.lines().nth(4).unwrap_or_default();
             if !line.contains("~hmac=00ff") {
                 continue;
             }

@@ -21,7 +21,7 @@ pub struct Admin {
 impl Admin {
     /// `GET /healthz` for probes, without a token; `GET /metrics` for Prometheus, with the bearer token where one is
     /// configured.
-    pub async fn serve<B>(self: Arc<Self>, request: Request<B>) -> Response<Full<Bytes>> {
+    pub fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n".into());
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -2,17 +2,15 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::{self, fault::Faults};
-use crate::lab::origin::Streams;
 use crate::telemetry::metrics::Metrics;
 
 use super::ConfigArgs;
 
 pub fn run(args: &ConfigArgs, clock: &Clock) -> ExitCode {
-    match config::load(&args.config, &Metrics::new(), &Arc::new(Streams::new()), clock.now()) {
+    match config::load(&args.config, &Metrics::new(), clock.now()) {
         Ok(config) => {
             println!("{} is good.", args.config.display());
             for line in &config.summary {

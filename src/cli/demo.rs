@@ -1,5 +1,6 @@
 //! `sluicegate demo`: the whole thing in one process, without a network or a file.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -19,7 +20,6 @@ use crate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
 use crate::domain::token::key::{Algorithm, Secret};
 use crate::edge::body::Body;
 use crate::entropy;
-use crate::lab::origin::Streams;
 use crate::lab::page::{self, CONFIG_PATH, PREFIX, page_asset};
 use crate::lab::token_endpoint;
 use crate::telemetry::metrics::Metrics;
@@ -71,14 +71,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
     let metrics = Metrics::new();
     let clock = Clock::system(args.clock_offset);
     let text = configuration(args.bind, &ports, &hex, args.quiet);
-    let parsed = config::parse(
-        &text,
-        "the demo's configuration",
-        Path::new("."),
-        &metrics,
-        &Arc::new(Streams::new()),
-        clock.now(),
-    );
+    let parsed = config::parse(&text, "the demo's configuration", Path::new("."), &metrics, clock.now());
     let config = match parsed {
         Ok(config) => config,
         Err(faults) => {
@@ -203,7 +196,8 @@ fn configuration(bind: IpAddr, ports: &[u16], key: &str, quiet: bool) -> String 
         listen.join(", ")
     );
     for (carrier, port) in CARRIERS.iter().zip(ports) {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             r#"
 [[property]]
 name = "{carrier}"
@@ -213,7 +207,7 @@ origin = {{ urls = ["lab:"] }}
 access = {{ key = {{ hex = "{key}" }} }}
 session = {{ carrier = "{carrier}", pause_allowance = "10m", cookie = {{ secure = false, same_site = "lax" }} }}
 "#
-        ));
+        );
     }
     text
 }

@@ -33,7 +33,7 @@ enum Command {
     /// Judge a configuration without binding a port
     Check(ConfigArgs),
     /// Make, read and judge access tokens
-    Token(token::args::TokenArgs),
+    Token(Box<token::args::TokenArgs>),
     /// Make a certificate for development
     Cert(cert::CertArgs),
 }

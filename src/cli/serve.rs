@@ -1,14 +1,13 @@
 //! `sluicegate serve`: the edge, until it is told to end.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Log};
-use crate::lab::origin::Streams;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,7 +25,7 @@ pub struct ServeArgs {
 pub fn run(args: &ServeArgs) -> ExitCode {
     let metrics = Metrics::new();
     let clock = Clock::system(args.clock_offset);
-    let config = match config::load(&args.config.config, &metrics, &Arc::new(Streams::new()), clock.now()) {
+    let config = match config::load(&args.config.config, &metrics, clock.now()) {
         Ok(config) => config,
         Err(faults) => {
             check::report(faults);
@@ -84,7 +83,9 @@ pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
 /// Diagnostics go to standard error, so that the access log may have standard output for itself.
 pub fn log_to_stderr(log: &Log) {
     let filter = tracing_subscriber::EnvFilter::new(&log.level);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
     match log.format {
         Format::Text => builder.with_target(false).init(),
         Format::Json => builder.json().init(),

@@ -1,6 +1,6 @@
 //! From what was typed to what the parts accept: everything but the properties.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +26,10 @@ pub fn accept(
     folder: &Path,
     judge: &mut Judge,
     metrics: &Metrics,
-    lab: &Arc<Streams>,
     now: Duration,
 ) -> Option<Config> {
     let mut warnings = Vec::new();
+    let lab = Arc::new(Streams::new(now));
     let statuses = Statuses {
         unknown_host: status(&typed.server.unknown_host_status, &[404, 421], "unknown_host_status", judge),
         expired: StatusCode::FORBIDDEN,
@@ -56,6 +56,13 @@ pub fn accept(
             .as_ref()
             .and_then(|source| operators_token(source, folder, admin, judge, &mut warnings)),
     });
+    if typed.admin.as_ref().is_some_and(|admin| admin.token.is_none() && !admin.listen.ip().is_loopback()) {
+        judge.fault(
+            0..0,
+            "[admin] listens beyond loopback and has no token",
+            "add token = { env = \"SLUICEGATE_ADMIN_TOKEN\" }, or listen on 127.0.0.1",
+        );
+    }
     let log = log(&typed.log, judge);
     if typed.property.is_empty() {
         judge.fault(
@@ -67,11 +74,11 @@ pub fn accept(
     let mut properties = HostTable::default();
     let mut summary = Vec::new();
     let mut hosts = HashMap::new();
-    let mut names = HashMap::new();
+    let mut names = HashSet::new();
     for typed in typed.property {
-        let accepted = property::accept(typed, folder, judge, metrics, lab, statuses, &mut warnings);
+        let accepted = property::accept(typed, folder, judge, metrics, &lab, statuses, &mut warnings);
         let Some(accepted) = accepted else { continue };
-        if names.insert(accepted.property.name.clone(), ()).is_some() {
+        if !names.insert(accepted.property.name.clone()) {
             let message = format!("two properties have the name \"{}\"", accepted.property.name);
             judge.fault(
                 accepted.name_place.clone(),
@@ -137,9 +144,8 @@ fn operators_token(
             }
             Secret::from_text(&read.text).ok()
         }
-        // On loopback, health and metrics are served without a token; what needs one says so when it is asked.
         Err(super::secret::SecretError::Unset(name)) if admin.listen.ip().is_loopback() => {
-            warnings.push(format!("{name} is not set: the admin listener answers only what needs no token"));
+            warnings.push(format!("{name} is not set: whoever reaches {} reads the metrics", admin.listen));
             None
         }
         Err(error) => {

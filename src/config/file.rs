@@ -442,7 +442,7 @@ impl Default for Manifest {
         Self {
             compressed_max: Size::mib(4),
             decoded_max: Size::mib(16),
-            ratio_max: 100,
+            ratio_max: 250,
             line_max: Size::kib(64),
             unknown_tags: true,
             compress_min: Size::kib(1),

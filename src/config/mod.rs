@@ -16,7 +16,6 @@ use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
 use crate::edge::property::Property;
-use crate::lab::origin::Streams;
 use crate::server;
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
@@ -68,12 +67,12 @@ pub struct Cache {
 }
 
 /// Reads and judges the configuration at `path`.
-pub fn load(path: &Path, metrics: &Metrics, lab: &Arc<Streams>, now: Duration) -> Result<Config, Faults> {
+pub fn load(path: &Path, metrics: &Metrics, now: Duration) -> Result<Config, Faults> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => {
             let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-            parse(&text, &name, &folder, metrics, lab, now)
+            parse(&text, &name, &folder, metrics, now)
         }
         Err(error) => {
             let mut judge = Judge::new(&name, "");
@@ -94,12 +93,11 @@ pub fn parse(
     name: &str,
     folder: &Path,
     metrics: &Metrics,
-    lab: &Arc<Streams>,
     now: Duration,
 ) -> Result<Config, Faults> {
     let mut judge = Judge::new(name, text);
     let accepted = match toml::from_str::<file::File>(text) {
-        Ok(typed) => accept::accept(typed, folder, &mut judge, metrics, lab, now),
+        Ok(typed) => accept::accept(typed, folder, &mut judge, metrics, now),
         Err(error) => {
             judge.syntax(&error);
             None

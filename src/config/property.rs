@@ -79,16 +79,16 @@ pub fn accept(
         Secret::from_text(text).ok()
     });
     let expired = status(&access.get_ref().expired_status, &[403, 410], "expired_status", judge);
-    let rules = rules(&name, &typed, access, &keys, salt, judge);
+    let rules = rules(&name, &typed, access, &keys, salt.flatten(), judge);
     let cors = cors(&typed, access.get_ref(), judge);
     let fingerprints =
         keys.iter().map(|(name, key)| format!("{name} {}", fingerprint(key))).collect::<Vec<_>>();
     let summary = format!(
-        "{name}: {} -> {}; {}; sessions by {:?}",
+        "{name}: {} -> {}; {}; sessions by {}",
         hosts.iter().map(|(pattern, _)| pattern.to_string()).collect::<Vec<_>>().join(", "),
         typed.origin.urls.get_ref().iter().map(|url| url.get_ref().as_str()).collect::<Vec<_>>().join(", "),
         if fingerprints.is_empty() { "open".to_owned() } else { fingerprints.join(", ") },
-        typed.session.carrier,
+        carrier_name(typed.session.carrier),
     );
     let property = Property {
         metrics: Arc::new(metrics.property(&name)),
@@ -211,16 +211,15 @@ fn source(typed: &file::Origin, folder: &Path, judge: &mut Judge, lab: &Arc<Stre
             }
         }
     }
-    let host = match HeaderValue::from_str(&typed.host) {
-        Ok(host) => (!typed.host.is_empty()).then_some(host),
-        Err(_) => {
-            judge.fault(
-                0..0,
-                format!("[property.origin] host = \"{}\" is no host", typed.host),
-                "write a name, with a port where it needs one",
-            );
-            None
-        }
+    let host = if let Ok(host) = HeaderValue::from_str(&typed.host) {
+        (!typed.host.is_empty()).then_some(host)
+    } else {
+        judge.fault(
+            0..0,
+            format!("[property.origin] host = \"{}\" is no host", typed.host),
+            "write a name, with a port where it needs one",
+        );
+        None
     };
     let authorities = typed.ca.as_ref().and_then(|path| authorities(path, folder, judge));
     if bases.is_empty() || judge.has_faults() {
@@ -237,7 +236,7 @@ fn source(typed: &file::Origin, folder: &Path, judge: &mut Judge, lab: &Arc<Stre
         queue_timeout: typed.queue_timeout.0,
     });
     match opened {
-        Ok(origin) => Some(Source::Origin(origin)),
+        Ok(origin) => Some(Source::Origin(Box::new(origin))),
         Err(error) => {
             judge.fault(typed.urls.span(), format!("the origin cannot be used: {error}"), "");
             None
@@ -355,7 +354,7 @@ fn rules(
     typed: &file::Property,
     access: &Spanned<file::Access>,
     keys: &[(&'static str, Secret)],
-    salt: Option<Option<Secret>>,
+    salt_of_access: Option<Secret>,
     judge: &mut Judge,
 ) -> Option<Rules> {
     let session = &typed.session;
@@ -368,7 +367,6 @@ fn rules(
             "give them two names, such as hdnts and hdntl",
         );
     }
-    let salt_of_access = salt.flatten();
     let salt_of_session = match &salt_of_access {
         Some(fixed) => Salt::Fixed(fixed.clone()),
         None if session.salt_headers.is_empty() => Salt::None,
@@ -402,7 +400,7 @@ fn rules(
         address_match: match_bits,
     };
     Some(Rules {
-        access: if is_open { Access::Open } else { Access::Checked(checked?) },
+        access: if is_open { Access::Open } else { Access::Checked(Box::new(checked?)) },
         sessions: Sessions::new(name, &session_keys, settings),
         session_name,
         salt: salt_of_session,
@@ -553,6 +551,16 @@ fn cookie(typed: &file::Cookie, judge: &mut Judge) -> CookieSettings {
         http_only: typed.http_only,
         partitioned: typed.partitioned,
         ..CookieSettings::default()
+    }
+}
+
+fn carrier_name(typed: file::Carrier) -> &'static str {
+    match typed {
+        file::Carrier::Path => "path",
+        file::Carrier::Query => "query",
+        file::Carrier::Cookie => "cookie",
+        file::Carrier::Header => "header",
+        file::Carrier::Auto => "auto",
     }
 }
 

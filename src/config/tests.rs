@@ -5,13 +5,12 @@ const PROPERTY: &str =
 const KEY: &str = "access = { key = { hex = \"abcd\" } }\n";
 
 fn judged(text: &str) -> Result<Config, Vec<String>> {
-    let lab = Arc::new(Streams::new());
-    parse(text, "t.toml", Path::new("/nonexistent"), &Metrics::new(), &lab, Duration::ZERO)
+    parse(text, "t.toml", Path::new("/nonexistent"), &Metrics::new(), Duration::ZERO)
         .map_err(|faults| faults.lines())
 }
 
 fn fault(text: &str) -> String {
-    judged(text).err().expect("a fault").join("\n")
+    judged(text).expect_err("a fault").join("\n")
 }
 
 #[test]
@@ -96,11 +95,16 @@ fn values_of_the_wrong_kind_say_what_was_expected() {
 }
 
 #[test]
+fn an_admin_listener_beyond_loopback_needs_a_token() {
+    let line = fault(&format!("[admin]\nlisten = \"0.0.0.0:9090\"\n{PROPERTY}{KEY}"));
+    assert!(line.contains("listens beyond loopback and has no token"), "{line}");
+}
+
+#[test]
 fn all_faults_are_told_at_once() {
     let text = PROPERTY.replace("http://127.0.0.1:1", "ftp://x").replace("a.example", "a b");
     let lines = judged(&format!("{text}access = {{ key = {{ hex = \"abc\" }}, algorithm = \"sha512\" }}\n"))
-        .err()
-        .expect("faults");
+        .expect_err("faults");
     assert!(lines.len() >= 3, "{lines:?}");
 }
 
@@ -108,4 +112,60 @@ fn all_faults_are_told_at_once() {
 fn a_cookie_that_browsers_drop_is_refused() {
     let line = fault(&format!("{PROPERTY}{KEY}session = {{ cookie = {{ secure = false }} }}\n"));
     assert!(line.contains("needs secure = true"), "{line}");
+}
+
+/// The reference with what differs on a machine without its environment.
+fn reference() -> String {
+    include_str!("../../config.toml").replace("{ env = \"SLUICEGATE_KEY\" }", "{ hex = \"abcd\" }")
+}
+
+#[test]
+fn the_reference_configuration_loads_with_its_defaults() {
+    let admin = "[admin]\nlisten = \"127.0.0.1:9090\"\ntoken = { env = \"SLUICEGATE_ADMIN_TOKEN\" }\n";
+    let property = PROPERTY
+        .replace("\"p\"", "\"example\"")
+        .replace("\"a.example\"", "\"localhost\", \"127.0.0.1\"")
+        .replace(":1\"", ":9000\"");
+    let shown = |text: &str| {
+        without_places(&format!("{:#?}", toml::from_str::<file::File>(text).expect("it is good")))
+    };
+    let (stated, default) = (shown(&reference()), shown(&format!("{admin}{property}{KEY}")));
+    for (stated, default) in stated.lines().zip(default.lines()) {
+        assert_eq!(stated, default, "the reference states another default");
+    }
+    assert_eq!(stated.lines().count(), default.lines().count());
+    assert!(judged(&reference()).is_ok());
+}
+
+#[test]
+fn the_reference_configuration_names_every_key() {
+    let text = include_str!("../../config.toml");
+    let typed = format!("{:#?}", toml::from_str::<file::File>(&reference()).expect("the reference is good"));
+    for line in typed.lines() {
+        let Some((key, _)) = line.trim().split_once(": ") else { continue };
+        let is_key =
+            key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let is_plumbing = ["start", "end", "value", "span"].contains(&key);
+        let stands = text.lines().any(|line| {
+            let line = line.trim_start_matches(['#', ' ']);
+            line.starts_with(&format!("{key} ")) || line.starts_with(&format!("{key}="))
+        });
+        let is_table = text.contains(&format!("[{key}]"))
+            || text.contains(&format!(".{key}]"))
+            || text.contains(&format!("[{key}."));
+        assert!(!is_key || is_plumbing || stands || is_table, "config.toml does not name `{key}`");
+    }
+}
+
+/// A debug text without the byte offsets of `Spanned`.
+fn without_places(text: &str) -> String {
+    let mut kept = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("span: ") {
+            continue;
+        }
+        kept.push_str(line);
+        kept.push('\n');
+    }
+    kept
 }

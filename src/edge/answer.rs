@@ -18,9 +18,10 @@ use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
-use super::obtain::{CODINGS, How, Wanted, collect};
+use super::obtain::{How, collect, is_json};
 use super::passage::{Form, Passage};
 use super::property::Property;
+use super::wanted::{CODINGS, Wanted};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -54,7 +55,7 @@ pub fn playlist(
     property: &Property,
     playlist: &Playlist,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     client: &HeaderMap,
     how: How,
     now: std::time::Duration,
@@ -101,12 +102,20 @@ pub fn playlist(
     sized(StatusCode::OK, headers, body, &wanted.method)
 }
 
+/// Takes back every leave to keep an answer: it hands a session out.
+pub fn forbid_keeping(headers: &mut HeaderMap) {
+    for name in [AGE, EXPIRES].iter().chain(&TARGETED) {
+        headers.remove(name);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+}
+
 /// Whatever is no playlist: as the origin sent it, less what is between it and us.
 pub async fn relayed(
     property: &Property,
     origin: Response<Content>,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     how: How,
 ) -> Result<Response<Body>, EdgeError> {
     let (mut parts, content) = origin.into_parts();
@@ -137,7 +146,7 @@ async fn side_document(
     mut headers: HeaderMap,
     content: Content,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
 ) -> Result<Response<Body>, EdgeError> {
     let raw = collect(content, property.encoding.coded_bytes_max).await?;
     let codings = encoding::content_codings(
@@ -148,7 +157,7 @@ async fn side_document(
     } else {
         encoding::decode_all(&codings, &raw, &property.encoding)?.into()
     };
-    let base = Base::parse(&wanted.url())?;
+    let base = Base::parse(&wanted.place.url())?;
     let Some(template) = side_template(property, &source, &base) else {
         return Ok(sized(StatusCode::OK, headers, raw, &wanted.method));
     };
@@ -168,14 +177,12 @@ fn make_personal(headers: &mut HeaderMap) {
 /// The template of a steering manifest or of an asset list; `None` for JSON that is neither, or names no URI of ours.
 fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Template> {
     let name = &property.rules.session_name;
-    let has_references =
-        |template: &Template| template.counts().own > 0 || template.counts().foreign_pathways > 0;
-    let steering = json::compile_steering(source, base, &property.hosts, name, &property.manifest).ok()?;
-    if has_references(&steering) {
-        return Some(steering);
-    }
-    let assets = json::compile_asset_list(source, base, &property.hosts, name, &property.manifest).ok()?;
-    has_references(&assets).then_some(assets)
+    let (hosts, options) = (&property.hosts, &property.manifest);
+    let compiled = match json::recognise(source)? {
+        json::Document::Steering => json::compile_steering(source, base, hosts, name, options),
+        json::Document::AssetList => json::compile_asset_list(source, base, hosts, name, options),
+    };
+    compiled.ok()
 }
 
 /// A redirect that names the origin itself would send the viewer past the edge: it is made relative to this site. A
@@ -189,8 +196,8 @@ fn redirect(property: &Property, headers: &mut HeaderMap) {
 }
 
 /// The multivariant playlist of one variant that answers for a media playlist as the entry.
-fn entry_for(wanted: &Wanted, placement: &Placement<'_>) -> Bytes {
-    match Base::parse(&wanted.url()) {
+fn entry_for(wanted: &Wanted<'_>, placement: &Placement<'_>) -> Bytes {
+    match Base::parse(&wanted.place.url()) {
         Ok(base) => entry::entry(&base, placement, entry::BANDWIDTH_BITS_PER_SECOND).into(),
         Err(_) => Bytes::new(),
     }
@@ -213,12 +220,6 @@ fn vary_on_encoding(headers: &mut HeaderMap) {
 /// The length that a head states.
 fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok())
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let stated = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let stated = stated.split(';').next().unwrap_or_default().trim();
-    stated.eq_ignore_ascii_case("application/json") || stated.to_ascii_lowercase().ends_with("+json")
 }
 
 /// RFC 9110 §13.2.2: `If-None-Match` decides where it stands, and `If-Modified-Since` only where it does not.

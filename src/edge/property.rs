@@ -78,7 +78,7 @@ pub struct Lifetimes {
 /// Where a property's objects come from.
 #[derive(Debug)]
 pub enum Source {
-    Origin(Origin),
+    Origin(Box<Origin>),
     /// The streams that are built in.
     Lab(Arc<Streams>),
 }

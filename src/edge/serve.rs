@@ -20,11 +20,12 @@ use crate::telemetry::metrics::Kind;
 use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::host::split_port;
-use super::obtain::{Object, Obtained, Wanted, origin_headers};
-use super::passage::Bearings;
+use super::obtain::{Object, Obtained};
+use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
 use super::target::Target;
+use super::wanted::{Place, Wanted};
 use super::{Edge, answer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,27 +49,24 @@ impl Edge {
     pub async fn serve<B>(self: Arc<Self>, request: Request<B>, peer: Arc<Peer>) -> Response<Body> {
         let (parts, _) = request.into_parts();
         let caller = self.caller(&parts, &peer);
-        let mut record = Record::begin(&self.log, caller.now, self.request_id(&parts, &caller));
-        let mut response = match self.properties.select(caller.host, caller.port) {
-            Some(property) => {
-                let property = property.clone();
-                record.belongs_to(&property.name, &property.metrics);
-                let names = [property.rules.access.name().unwrap_or_default(), &property.rules.session_name];
-                record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &names);
-                let answered = self.journey(&property, &parts, &caller, &mut record).await;
-                let mut response =
-                    answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
-                property.cors.decorate(&parts.headers, response.headers_mut());
-                if Cors::is_preflight(&parts.headers) && parts.method == Method::OPTIONS {
-                    property.cors.answer_preflight(&parts.headers, response.headers_mut());
-                }
-                response
+        let mut record = Record::begin(&self.log, caller.now, request_id(&parts, &caller));
+        let mut response = if let Some(property) = self.properties.select(caller.host, caller.port) {
+            let property = property.clone();
+            record.belongs_to(&property.name, &property.metrics);
+            let names = [property.rules.access.name().unwrap_or_default(), &property.rules.session_name];
+            record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &names);
+            let answered = self.journey(&property, &parts, &caller, &mut record).await;
+            let mut response =
+                answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
+            property.cors.decorate(&parts.headers, response.headers_mut());
+            if Cors::is_preflight(&parts.headers) && parts.method == Method::OPTIONS {
+                property.cors.answer_preflight(&parts.headers, response.headers_mut());
             }
-            None => {
-                record.belongs_to(&"".into(), &self.nobody);
-                record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
-                EdgeError::UnknownHost.answer(self.statuses)
-            }
+            response
+        } else {
+            record.belongs_to(&"".into(), &self.nobody);
+            record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
+            EdgeError::UnknownHost.answer(self.statuses)
         };
         let headers = response.headers_mut();
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
@@ -99,24 +97,25 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let admission =
+        let mut admission =
             policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
         note(property, &admission, record);
 
         let is_entry = matches!(admission, Admission::Access { .. });
-        let wanted = self.wanted(property, parts, caller, &target, &admission);
-        let obtained = self.obtain(property, wanted.clone(), caller.now).await?;
+        let wanted = wanted(parts, caller, &target, &admission);
+        let obtained = self.obtain(property, &wanted, caller.now).await?;
 
         let bearings =
             Bearings { target: &target, headers: &parts.headers, client: caller.client, now: caller.now };
-        let found = match &obtained {
-            Obtained::Shared(Object::Playlist(playlist), _) => Some(playlist.clone()),
-            Obtained::Shared(Object::Whole(..), _) | Obtained::Stream(_) => None,
-        };
-        if is_entry && found.is_some() && !property.rules.is_listed(last_segment(&target.path)) {
-            return Err(EdgeError::Denied(Reason::PlaylistNotListed));
+        let bears = obtained.bears();
+        if is_entry
+            && matches!(bears, Bears::Playlist(_))
+            && !property.rules.is_listed(last_segment(&target.path))
+        {
+            admission = property.rules.object(Reason::PlaylistNotListed)?;
+            note(property, &admission, record);
         }
-        let passage = self.passage(property, admission, bearings, found.as_deref(), &wanted).await?;
+        let passage = self.passage(property, admission, bearings, bears, &wanted).await?;
         if let Some(session) = &passage.session {
             record.session(session.id(), passage.carrier());
         }
@@ -160,40 +159,6 @@ impl Edge {
         Caller { host, port, scheme, client, is_trusted, now: self.clock.now() }
     }
 
-    /// A trusted proxy's request id is kept, when it is one of ours; anybody else's is not looked at.
-    fn request_id(&self, parts: &Parts, caller: &Caller<'_>) -> u64 {
-        let given =
-            parts.headers.get(REQUEST_ID).filter(|_| caller.is_trusted).and_then(|id| id.to_str().ok());
-        given
-            .filter(|id| id.len() == 16)
-            .and_then(|id| u64::from_str_radix(id, 16).ok())
-            .unwrap_or_else(entropy::number)
-    }
-
-    fn wanted(
-        &self,
-        property: &Property,
-        parts: &Parts,
-        caller: &Caller<'_>,
-        target: &Target<'_>,
-        admission: &Admission<'_>,
-    ) -> Wanted {
-        let viewer = Viewer { address: caller.client, scheme: caller.scheme, host: caller.host };
-        let (unverified, verified) = match admission {
-            Admission::Unverified(reason) => (Some(*reason), false),
-            Admission::Session { .. } | Admission::Access { .. } => (None, true),
-            Admission::Open => (None, false),
-        };
-        let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
-        Wanted {
-            site: format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase()),
-            path: target.path.clone(),
-            query: target.origin_query.clone(),
-            method: parts.method.clone(),
-            headers: origin_headers(property, &parts.headers, viewer, unverified, verified),
-        }
-    }
-
     /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
     fn refuse(
         &self,
@@ -224,6 +189,36 @@ impl Edge {
     }
 }
 
+/// A trusted proxy's request id is kept, when it is one of ours; anybody else's is not looked at.
+fn request_id(parts: &Parts, caller: &Caller<'_>) -> u64 {
+    let given = parts.headers.get(REQUEST_ID).filter(|_| caller.is_trusted).and_then(|id| id.to_str().ok());
+    given
+        .filter(|id| id.len() == 16)
+        .and_then(|id| u64::from_str_radix(id, 16).ok())
+        .unwrap_or_else(entropy::number)
+}
+
+fn wanted<'a>(
+    parts: &'a Parts,
+    caller: &Caller<'a>,
+    target: &Target<'_>,
+    admission: &Admission<'_>,
+) -> Wanted<'a> {
+    let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
+    let site = format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase());
+    Wanted {
+        place: Place { site, path: target.path.clone(), query: target.origin_query.clone() },
+        method: parts.method.clone(),
+        client: &parts.headers,
+        viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
+        token_result: match admission {
+            Admission::Unverified(reason) => reason.as_str(),
+            Admission::Session { .. } | Admission::Access { .. } => "valid",
+            Admission::Open => Reason::NoToken.as_str(),
+        },
+    }
+}
+
 fn options() -> Response<Body> {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -250,9 +245,9 @@ fn note(property: &Property, admission: &Admission<'_>, record: &mut Record) {
             property.metrics.count_unverified(*reason);
             record.reason(*reason);
         }
-        Admission::Session { admitted, .. } => {
+        Admission::Session { admitted, place, .. } => {
             property.metrics.count_verification(admitted.key_name);
-            record.session(admitted.id(), "");
+            record.session(admitted.id(), place.as_str());
         }
         Admission::Open | Admission::Access { .. } => {}
     }
@@ -292,6 +287,9 @@ fn hand_out(
     header: Option<HeaderValue>,
     name: &str,
 ) {
+    if cookie.is_some() || header.is_some() {
+        answer::forbid_keeping(response.headers_mut());
+    }
     if let Some(cookie) = cookie {
         response.headers_mut().append(http::header::SET_COOKIE, cookie);
     }

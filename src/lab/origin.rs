@@ -78,12 +78,8 @@ const NEVER: &str = "no-store";
 #[derive(Clone, Debug)]
 pub struct Streams {
     ladders: Vec<Ladder>,
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// When the live streams' first segment began.
+    epoch: Duration,
 }
 
 /// VOD at any time, or live at this window.
@@ -94,8 +90,9 @@ enum Mode {
 }
 
 impl Streams {
-    pub fn new() -> Self {
-        Self { ladders: Packaging::ALL.into_iter().map(Ladder::embedded).collect() }
+    /// `now` is Unix time: the live streams start from it. The times given to [`Streams::respond`] must not lie before it.
+    pub fn new(now: Duration) -> Self {
+        Self { ladders: Packaging::ALL.into_iter().map(Ladder::embedded).collect(), epoch: live::epoch(now) }
     }
 
     /// What there is to play.
@@ -123,7 +120,7 @@ impl Streams {
         let ladder = self.ladders.iter().find(|ladder| ladder.packaging.folder() == packaging)?;
         let mode = match mode {
             "vod" => Mode::Vod,
-            "live" if ladder.packaging != Packaging::Aes => Mode::Live(Window::at(now)?),
+            "live" if ladder.packaging != Packaging::Aes => Mode::Live(Window::at(self.epoch, now)?),
             _ => return None,
         };
         match rest.split_once('/') {
@@ -160,13 +157,14 @@ fn in_track(ladder: &Ladder, mode: Mode, track: &Track, name: &str) -> Option<Re
         ("init.mp4", _) => return Some(stored(ladder.init(track.name)?, "video/mp4", FOR_LONG, MADE_AT)),
         _ => {}
     }
-    let (place, cache_control, since) = segment(mode, name, ladder.packaging.extension())?;
+    let found = segment(mode, name, ladder.packaging.extension())?;
     let content_type = match ladder.packaging {
         Packaging::Ts => "video/mp2t",
         Packaging::Fmp4 => "video/mp4",
         Packaging::Aes => "application/octet-stream",
     };
-    Some(stored(&track.segments.get(place)?.file, content_type, cache_control, since))
+    let file = track.looped(ladder.packaging, found.place, found.loops)?;
+    Some(stored(&file, content_type, found.cache_control, found.born))
 }
 
 fn in_subtitles(ladder: &Ladder, mode: Mode, subtitles: &Subtitles, name: &str) -> Option<Resource> {
@@ -177,13 +175,21 @@ fn in_subtitles(ladder: &Ladder, mode: Mode, subtitles: &Subtitles, name: &str) 
         }
         _ => {}
     }
-    let (place, cache_control, last_modified) = segment(mode, name, "vtt")?;
-    let cues = text(subtitles::segment(subtitles, ladder.packaging, place), "text/vtt; charset=utf-8");
-    Some(Resource { cache_control, last_modified, ..cues })
+    let Found { place, loops, cache_control, born } = segment(mode, name, "vtt")?;
+    let cues = text(subtitles::segment(subtitles, ladder.packaging, place, loops), "text/vtt; charset=utf-8");
+    Some(Resource { cache_control, last_modified: born, ..cues })
 }
 
-/// The place in the clip, the cacheability and the birth of the segment of this name, while it exists.
-fn segment(mode: Mode, name: &str, extension: &str) -> Option<(usize, &'static str, Duration)> {
+/// A segment that a name stands for.
+struct Found {
+    place: usize,
+    loops: u64,
+    cache_control: &'static str,
+    born: Duration,
+}
+
+/// The segment of this name, while it exists.
+fn segment(mode: Mode, name: &str, extension: &str) -> Option<Found> {
     let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
     let number: u64 = digits.parse().ok()?;
     // One name for one segment: no sign, no leading zero.
@@ -193,11 +199,14 @@ fn segment(mode: Mode, name: &str, extension: &str) -> Option<(usize, &'static s
     match mode {
         Mode::Vod => {
             let place = usize::try_from(number).ok().filter(|place| *place < SEGMENTS)?;
-            Some((place, FOR_LONG, MADE_AT))
+            Some(Found { place, loops: 0, cache_control: FOR_LONG, born: MADE_AT })
         }
-        Mode::Live(window) => {
-            window.serves(number).then(|| (live::place(number), WHILE_LISTED, live::completed_at(number)))
-        }
+        Mode::Live(window) => window.serves(number).then(|| Found {
+            place: live::place(number),
+            loops: live::loops(number),
+            cache_control: WHILE_LISTED,
+            born: window.completed_at(number),
+        }),
     }
 }
 
@@ -218,7 +227,7 @@ fn text(body: String, content_type: &'static str) -> Resource {
 
 /// A live playlist: it changed when its last segment was complete.
 fn reloaded(body: String, window: Window) -> Resource {
-    let last_modified = live::completed_at(window.last);
+    let last_modified = window.completed_at(window.last);
     Resource { cache_control: BRIEFLY, last_modified, ..text(body, PLAYLIST) }
 }
 

@@ -91,7 +91,7 @@ pub fn live(ladder: &Ladder, track: &Track, window: Window) -> String {
     map(ladder, track, &mut text);
     for number in window.numbers() {
         let duration = track.segments.get(live::place(number)).map_or(SEGMENT, |segment| segment.duration);
-        live_marks(number, window, live::date(number, track), &mut text);
+        live_marks(number, window, window.date(number, track), &mut text);
         entry(duration, number, ladder.packaging.extension(), &mut text);
     }
     text
@@ -111,7 +111,7 @@ pub fn vod_subtitles() -> String {
 pub fn live_subtitles(window: Window) -> String {
     let mut text = live_head(Packaging::Ts, window);
     for number in window.numbers() {
-        live_marks(number, window, live::completed_at(number).saturating_sub(SEGMENT), &mut text);
+        live_marks(number, window, window.completed_at(number).saturating_sub(SEGMENT), &mut text);
         entry(SEGMENT, number, "vtt", &mut text);
     }
     text

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::lab::media::{Packaging, SEGMENT, SEGMENTS};
+use crate::lab::media::retime::TICKS;
+use crate::lab::media::{CLIP, Packaging, SEGMENT, SEGMENTS};
 
 /// One subtitle rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +59,10 @@ const fn first_timestamp(packaging: Packaging) -> u64 {
 
 /// The `WebVTT` segment at this place of the clip. A cue that spans two segments stands in both, as RFC 8216, section 3.5, asks: "Each
 /// Media Segment MUST contain all subtitle cues that are intended to be displayed during the period indicated by the EXTINF duration".
-pub fn segment(subtitles: &Subtitles, packaging: Packaging, place: usize) -> String {
-    let mut text =
-        format!("WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:{},LOCAL:00:00:00.000\n", first_timestamp(packaging));
+pub fn segment(subtitles: &Subtitles, packaging: Packaging, place: usize, loops: u64) -> String {
+    // MPEG-TS timestamps have 33 bits, and the media's were moved by as much.
+    let timestamp_of_clip = (first_timestamp(packaging) + loops * CLIP.as_secs() * TICKS) % (1 << 33);
+    let mut text = format!("WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:{timestamp_of_clip},LOCAL:00:00:00.000\n");
     let cue = place / 2;
     if let Some(line) = subtitles.lines.get(cue) {
         let start = SEGMENT * 2 * u32::try_from(cue).expect("fewer cues than segments");
@@ -81,11 +83,13 @@ mod tests {
 
     #[test]
     fn each_segment_holds_the_cue_shown_during_it() {
-        let text = segment(&ALL[0], Packaging::Fmp4, 3);
+        let text = segment(&ALL[0], Packaging::Fmp4, 3, 0);
         assert!(text.starts_with("WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n"), "{text}");
         assert!(text.contains("\n2\n00:00:04.000 --> 00:00:07.800\nIt takes the token"), "{text}");
+        let later = segment(&ALL[0], Packaging::Ts, 3, 2);
+        assert!(later.contains("MPEGTS:5886000,"), "{later}");
         for place in 0..SEGMENTS {
-            assert!(segment(&ALL[1], Packaging::Ts, place).contains(" --> "), "{place}");
+            assert!(segment(&ALL[1], Packaging::Ts, place, 0).contains(" --> "), "{place}");
         }
     }
 

@@ -209,7 +209,7 @@ impl Metrics {
         }));
     }
 
-    /// The text that Prometheus reads (OpenMetrics 1.0).
+    /// The text that Prometheus reads (`OpenMetrics` 1.0).
     pub fn exposition(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.

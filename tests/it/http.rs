@@ -12,7 +12,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use sluicegate::app::App;
 use sluicegate::clock::Clock;
 use sluicegate::config;
-use sluicegate::lab::origin::Streams;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -53,8 +52,7 @@ struct Running {
 fn run(text: &str) -> Running {
     let metrics = Metrics::new();
     let clock = Clock::manual(Duration::from_secs(START));
-    let lab = Arc::new(Streams::new());
-    let parsed = config::parse(text, "test.toml", Path::new("."), &metrics, &lab, clock.now());
+    let parsed = config::parse(text, "test.toml", Path::new("."), &metrics, clock.now());
     let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
     let app = App::build(config, metrics, clock).expect("an edge");
     let (plain, secure) = app.addresses().expect("addresses");

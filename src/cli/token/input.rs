@@ -75,7 +75,10 @@ pub(super) enum Typed {
 
 pub(super) fn typed(input: &str, access_name: &str, session_name: &str) -> Result<Typed, BadInput> {
     let input = input.trim();
-    if input.starts_with('/') || input.contains("://") {
+    let has_scheme = input
+        .split_once("://")
+        .is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    if input.starts_with('/') || has_scheme {
         return target(input, access_name, session_name).map(Typed::Url);
     }
     let named = |name: &str| {

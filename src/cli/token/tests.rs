@@ -157,6 +157,12 @@ fn a_url_with_an_access_token_is_judged() {
 }
 
 #[test]
+fn a_token_with_a_url_for_its_payload_is_still_a_token() {
+    let token = mint(&["-w", "60", "-a", "/*", "-p", "https://shop.example/42"]);
+    assert_eq!(judge("verify", &[&token, "--path", "/a"]).code, 0, "{token}");
+}
+
+#[test]
 fn what_cannot_be_judged_is_bad_input() {
     for (arguments, field) in [
         (vec!["verify", "-k", KEY, "/a"], "url"),

@@ -13,8 +13,8 @@ pub struct Attribute {
     pub quoted: bool,
 }
 
-/// Walks the attribute list in a range. Ends with an error at the first thing that no attribute list holds: a string without its closing
-/// quote, or text beside a quoted string.
+/// Walks the attribute list in a range. Ends with an error at the first thing that no attribute list holds: a
+/// string without its closing quote, or text beside a quoted string.
 #[derive(Debug)]
 pub struct Attributes<'a> {
     source: &'a [u8],

@@ -74,8 +74,8 @@ enum Pattern {
 }
 
 impl Hosts {
-    /// `property`: exact names or `*.example.com` (any depth below, not the name itself). `token_hosts`: the same,
-    /// each with an optional `:port`.
+    /// `property`: exact names or `*.example.com` (any depth below, not the name itself). `token_hosts`: the
+    /// same, each with an optional `:port`.
     pub fn new<S: AsRef<str>, T: AsRef<str>>(
         property: &[S],
         token_hosts: &[T],
@@ -97,7 +97,8 @@ impl Hosts {
         Ok(Self { accepted })
     }
 
-    /// Whether a reference to this scheme, host (lower case) and port may carry a token of a playlist at `base`.
+    /// Whether a reference to this scheme, host (lower case) and port may carry a token of a playlist at
+    /// `base`.
     pub fn own(&self, base: &Base, secure: bool, host: &str, port: u16) -> bool {
         if base.is_secure() && !secure {
             return false;

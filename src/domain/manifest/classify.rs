@@ -1,7 +1,7 @@
 //! What kind of playlist it is, how long its media lasts, and for how long it stays fresh.
 //!
-//! An own scan: m3u8-rs loses the title of `#EXTINF:4,a, b` to a segment, reads `.5` as zero, and stops at bytes
-//! that are not UTF-8, each of which would end in a wrong lifetime of a session.
+//! An own scan: m3u8-rs loses the title of `#EXTINF:4,a, b` to a segment, reads `.5` as zero, and stops at
+//! bytes that are not UTF-8, each of which would end in a wrong lifetime of a session.
 
 use std::time::Duration;
 

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::base::{Base, Hosts};
-use super::reference::{Climb, Judge, PathForm, Separator, Shape, Verdict, settles_host};
+use super::reference::{Judge, Verdict, settles_host};
+use super::shape::{Climb, PathForm, Separator, Shape};
 use super::template::{Counts, Found, Parameter, Placed, Point, Rewritten, Special};
 use super::variables::{Expansion, Variables};
 
@@ -15,7 +16,8 @@ pub(super) struct Collector<'a> {
     pub(super) variables: Variables,
     has_variables: bool,
     has_session_name: bool,
-    /// How many bytes of expanded and cleaned text may still be made: a value is short to use and long to write out.
+    /// How many bytes of expanded and cleaned text may still be made: a value is short to use and long to
+    /// write out.
     expansion_bytes_left: usize,
     pub(super) points: Vec<Point>,
     pub(super) specials: Vec<(u32, Special)>,
@@ -30,7 +32,8 @@ pub(super) struct Mark {
     counts: Counts,
 }
 
-/// A reference that is ours: the text a player resolves, without a stale token and with its variables replaced.
+/// A reference that is ours: the text a player resolves, without a stale token and with its variables
+/// replaced.
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) resolved: Option<Vec<u8>>,
@@ -122,7 +125,7 @@ impl<'a> Collector<'a> {
             start: at,
             path_at: at,
             query_at: at,
-            climb: Climb::Rooted,
+            climb: Climb::ROOTED,
             separator: Separator::Nothing,
             path_form: PathForm::Segment,
         });
@@ -148,7 +151,8 @@ impl<'a> Collector<'a> {
         None
     }
 
-    /// The slow way: stale tokens out, variables replaced, the result judged, and its offsets taken back to the text.
+    /// The slow way: stale tokens out, variables replaced, the result judged, and its offsets taken back to
+    /// the text.
     fn respelt(&mut self, span: Range<usize>, text: &[u8], escaped: bool) -> Option<Own> {
         let stale_free = without_stale(text, self.session_name);
         let raw = stale_free.as_deref().unwrap_or(text);
@@ -163,7 +167,8 @@ impl<'a> Collector<'a> {
             return None;
         }
         if without_stale(&expansion.text, self.session_name).is_some() {
-            // A variable brings a token of its own, which cannot be taken out of a value that other lines use.
+            // A variable brings a token of its own, which cannot be taken out of a value that other lines
+            // use.
             return self.unparsable();
         }
         let shape = self.own_shape(&expansion.text)?;
@@ -195,7 +200,7 @@ impl<'a> Collector<'a> {
 
     fn rooted(&mut self, text: &[u8]) -> Option<bool> {
         match self.judge.judge(text) {
-            Verdict::Own(shape) => Some(shape.climb == Climb::Rooted),
+            Verdict::Own(shape) => Some(shape.climb == Climb::ROOTED),
             Verdict::Foreign | Verdict::OtherScheme | Verdict::Unparsable | Verdict::Empty => None,
         }
     }
@@ -219,8 +224,8 @@ fn offset(offset: usize) -> u32 {
     u32::try_from(offset).expect("the source's size was checked against u32::MAX")
 }
 
-/// Whether an expanded text can stand where a reference stood: nothing in it would be read as a variable again, end a
-/// quoted string, or be taken for a tag.
+/// Whether an expanded text can stand where a reference stood: nothing in it would be read as a variable
+/// again, end a quoted string, or be taken for a tag.
 fn writable(text: &[u8], in_json: bool) -> bool {
     let breaks = |b: &u8| *b == b'"' || (in_json && (*b == b'\\' || b.is_ascii_control()));
     !text.starts_with(b"#")

@@ -1,6 +1,7 @@
 //! Content codings: gzip, br and zstd taken off an origin's body within limits, and put on for a client.
 //!
-//! A small body can decode to gigabytes. Decoding is done in pieces and stops at the first one beyond a limit.
+//! A small body can decode to gigabytes. Decoding is done in pieces and stops at the first one beyond a
+//! limit.
 
 use std::io::{Read, Write};
 
@@ -54,7 +55,8 @@ const CODINGS_MAX: usize = 2;
 const PIECE_BYTES: usize = 16 * 1024;
 /// RFC 9659: a decoder for HTTP need not take windows over 8 MB (2 to the 23).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// A playlist is coded anew for each viewer. Its text repeats so much that higher levels cost time and save little.
+/// A playlist is coded anew for each viewer. Its text repeats so much that higher levels cost time and save
+/// little.
 const GZIP_LEVEL: u32 = 4;
 const BR_QUALITY: u32 = 3;
 const BR_WINDOW_LOG: u32 = 18;
@@ -186,9 +188,9 @@ pub fn encode(coding: Coding, body: &[u8]) -> Result<Vec<u8>, EncodingError> {
     }
 }
 
-/// The coding to answer with, by the client's `Accept-Encoding` (RFC 9110, section 12.5.3): of the `offered` ones that with the highest
-/// weight, and among equals the first offered. Identity when there is no header, or when nothing offered is acceptable: the
-/// RFC lets a server disregard the header then.
+/// The coding to answer with, by the client's `Accept-Encoding` (RFC 9110, section 12.5.3): of the `offered`
+/// ones that with the highest weight, and among equals the first offered. Identity when there is no header,
+/// or when nothing offered is acceptable: the RFC lets a server disregard the header then.
 pub fn choose(accept_encoding: Option<&str>, offered: &[Coding]) -> Coding {
     let Some(header) = accept_encoding else { return Coding::Identity };
     let mut weights: Vec<(Option<Coding>, u16)> = Vec::new();

@@ -1,11 +1,12 @@
 //! Steering manifests and asset lists: JSON in which only the strings that are URIs change.
 //!
-//! `serde_json` says whether the text is JSON; the spans come from an own lexical walk over what it has accepted,
-//! so that every other byte (order, blanks, number formats, unknown members) stays.
+//! `serde_json` says whether the text is JSON; the spans come from an own lexical walk over what it has
+//! accepted, so that every other byte (order, blanks, number formats, unknown members) stays.
 //!
-//! A pathway clone (RFC 8216bis, section 7.3) makes a player take the URIs it already has, which carry the viewer's token, to another
-//! `HOST`. When that host is not ours the token must not go with them. In the query carrier an empty parameter in `PARAMS` replaces it;
-//! in the path carrier nothing in the manifest can, so such pathways are counted in `Counts::foreign_pathways`.
+//! A pathway clone (RFC 8216bis, section 7.3) makes a player take the URIs it already has, which carry the
+//! viewer's token, to another `HOST`. When that host is not ours the token must not go with them. In the
+//! query carrier an empty parameter in `PARAMS` replaces it; in the path carrier nothing in the manifest can,
+//! so such pathways are counted in `Counts::foreign_pathways`.
 
 use std::ops::Range;
 
@@ -16,6 +17,33 @@ use super::classify::Kind;
 use super::collect::Collector;
 use super::template::{Parameter, Template, check_size};
 use super::{ManifestError, Options};
+
+/// Which of the two documents a JSON text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Document {
+    Steering,
+    AssetList,
+}
+
+/// Judged by the member that each must have: `PATHWAY-PRIORITY` (RFC 8216bis, section 7.2), `ASSETS` (appendix D).
+/// Neither a content type nor a name tells them from other JSON.
+pub fn recognise(source: &[u8]) -> Option<Document> {
+    // An array would be read into the members by position.
+    if source.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let Members { priority, assets } = serde_json::from_slice(source).ok()?;
+    let steering = priority.map(|_| Document::Steering);
+    steering.or_else(|| assets.map(|_| Document::AssetList))
+}
+
+#[derive(serde::Deserialize)]
+struct Members {
+    #[serde(rename = "PATHWAY-PRIORITY")]
+    priority: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "ASSETS")]
+    assets: Option<serde::de::IgnoredAny>,
+}
 
 /// The answer of an `EXT-X-CONTENT-STEERING` server: `RELOAD-URI`, and the URIs of `PATHWAY-CLONES`.
 pub fn compile_steering(
@@ -67,26 +95,26 @@ fn compile(
     hosts: &Hosts,
     session_name: &str,
     options: &Options,
-    visit: impl FnOnce(&mut Document<'_>, Range<usize>),
+    visit: impl FnOnce(&mut Walk<'_>, Range<usize>),
 ) -> Result<Template, ManifestError> {
     check_size(source, options)?;
     let text = std::str::from_utf8(source).map_err(|error| ManifestError::NotJson(error.to_string()))?;
     serde_json::from_str::<serde::de::IgnoredAny>(text)
         .map_err(|error| ManifestError::NotJson(error.to_string()))?;
     let collector = Collector::without_variables(source, base, hosts, session_name);
-    let mut document = Document { text, collector };
+    let mut document = Walk { text, collector };
     visit(&mut document, 0..text.len());
     let found = document.collector.finish();
     Ok(Template::assemble(source.clone(), base, found, Kind::Json, None))
 }
 
 /// A text that is known to be JSON. A value of another type than expected has no members and no elements.
-struct Document<'a> {
+struct Walk<'a> {
     text: &'a str,
     collector: Collector<'a>,
 }
 
-impl Document<'_> {
+impl Walk<'_> {
     fn members(&self, object: Range<usize>) -> Vec<(String, Range<usize>)> {
         let mut members = Vec::new();
         let mut position = self.skip_blanks(object.start);
@@ -156,8 +184,8 @@ impl Document<'_> {
         }
     }
 
-    /// "If a query parameter of that name is present, its value is replaced": a stale token here would stand in for
-    /// the viewer's.
+    /// "If a query parameter of that name is present, its value is replaced": a stale token here would stand
+    /// in for the viewer's.
     fn parameters(&mut self, object: &Range<usize>, session_name: &str, foreign: bool) {
         let members = self.members(object.clone());
         let count = members.len();

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 pub const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// The content of each line as a range of the source, blanks at both ends left out. Empty lines are passed over.
+/// The content of each line as a range of the source, blanks at both ends left out. Empty lines are passed
+/// over.
 ///
-/// A lone CR is no line end by RFC 8216bis, section 4, but hls.js reads it as one; a reader that did not would
-/// take two lines for one URI.
+/// A lone CR is no line end by RFC 8216bis, section 4, but hls.js reads it as one; a reader that did not
+/// would take two lines for one URI.
 #[derive(Debug)]
 pub struct Lines<'a> {
     source: &'a [u8],

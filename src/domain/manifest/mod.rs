@@ -1,12 +1,12 @@
 //! HLS playlists and their JSON side documents: lexed once into a template, personalised per session.
 //!
-//! A playlist is never parsed and written again. [`template::Template::compile`] walks its bytes once and notes
-//! where a token goes in; [`template::Template::personalise`] copies the pieces and the token into one buffer.
-//! Whatever is no insertion point leaves as it came: order, blanks, line ends, comments, unknown tags, a BOM,
-//! bytes that are not UTF-8.
+//! A playlist is never parsed and written again. [`template::Template::compile`] walks its bytes once and
+//! notes where a token goes in; [`template::Template::personalise`] copies the pieces and the token into one
+//! buffer. Whatever is no insertion point leaves as it came: order, blanks, line ends, comments, unknown
+//! tags, a BOM, bytes that are not UTF-8.
 //!
 //! What is defended here: a token must never stand on a URI of another host, however that URI is spelt
-//! ([`reference`]), and nothing that a token carries can end a line or an attribute ([`placement`]).
+//! ([`mod@reference`]), and nothing that a token carries can end a line or an attribute ([`placement`]).
 
 pub mod attributes;
 pub mod base;
@@ -19,6 +19,8 @@ pub mod lines;
 mod personalise;
 pub mod placement;
 pub mod reference;
+mod scan;
+pub mod shape;
 pub mod tags;
 pub mod template;
 mod variables;

@@ -1,7 +1,7 @@
 //! The walk over a template's points that puts one session's token in.
 
 use super::placement::{Placement, guarded};
-use super::reference::{Climb, PathForm, Separator};
+use super::shape::{Climb, PathForm, Separator};
 use super::template::{Parameter, Point, Special, Template};
 use super::variables::percent_decoded;
 
@@ -134,6 +134,10 @@ impl Insertion {
             Placement::Path { component, inherited } => {
                 Self::Path(Component::new(template, &guarded(component, true), inherited))
             }
+            Placement::PathAnew { component, depth } => {
+                let placed = Component::new(template, &guarded(component, true), Some(depth));
+                Self::Path(Component { inherited_levels: None, ..placed })
+            }
         }
     }
 }
@@ -167,9 +171,9 @@ impl Pair {
 }
 
 struct Component {
-    segment: Vec<u8>,
-    directory: Vec<u8>,
-    same_document: Vec<u8>,
+    /// `/component/` and the last segment of the base: every form is a part of it.
+    text: Vec<u8>,
+    slash_end: usize,
     inherited_levels: Option<usize>,
     /// From the playlist's own directory over the component and down again beside it.
     lead: Vec<u8>,
@@ -177,43 +181,39 @@ struct Component {
 
 impl Component {
     fn new(template: &Template, component: &str, inherited: Option<usize>) -> Self {
-        let directories = inherited.map(|levels| last_directories(&template.directory, levels));
-        let lead = directories.map(|(levels, text)| {
-            let mut lead = b"../".repeat(levels + 1);
-            lead.extend_from_slice(text.as_bytes());
-            lead
-        });
-        Self {
-            segment: format!("{component}/").into_bytes(),
-            directory: format!("/{component}/").into_bytes(),
-            same_document: format!("{component}/{}", template.last_segment).into_bytes(),
-            inherited_levels: directories.map(|(levels, _)| levels),
-            lead: lead.unwrap_or_default(),
+        let mut text = Vec::with_capacity(component.len() + 2 + template.last_segment.len());
+        for piece in ["/", component, "/", &template.last_segment] {
+            text.extend_from_slice(piece.as_bytes());
         }
+        let lead = inherited.map(|levels| lead_over(&template.directory, levels));
+        let inherited_levels = lead.as_ref().map(|(levels, _)| *levels);
+        let lead = lead.map_or_else(Vec::new, |(_, text)| text.into_bytes());
+        Self { text, slash_end: component.len() + 2, inherited_levels, lead }
     }
 
     /// Whether a reference stays below the component that the playlist's own URL carries.
     fn is_inherited(&self, climb: Climb) -> bool {
-        match (climb, self.inherited_levels) {
-            (Climb::Levels(climb), Some(levels)) => usize::from(climb) <= levels,
-            (Climb::Levels(_), None) | (Climb::Rooted, _) => false,
-        }
+        climb.levels().zip(self.inherited_levels).is_some_and(|(climb, levels)| climb <= levels)
     }
 
     fn lead(&self, climb: Climb) -> &[u8] {
-        match climb {
-            Climb::Levels(_) => &self.lead,
-            Climb::Rooted => b"",
-        }
+        if climb == Climb::ROOTED { b"" } else { &self.lead }
     }
 
     fn for_form(&self, form: PathForm) -> &[u8] {
         match form {
-            PathForm::Segment => &self.segment,
-            PathForm::Directory => &self.directory,
-            PathForm::SameDocument => &self.same_document,
+            PathForm::Segment => &self.text[1..self.slash_end],
+            PathForm::Directory => &self.text[..self.slash_end],
+            PathForm::SameDocument => &self.text[1..],
         }
     }
+}
+
+/// What leads from a document's directory over a component `levels` directories up, and down again beside it: how many
+/// of these directories there are, and the text.
+pub(super) fn lead_over(directory: &str, levels: usize) -> (usize, String) {
+    let (found, text) = last_directories(directory, levels);
+    (found, "../".repeat(found + 1) + text)
 }
 
 /// The last `levels` directories of a path that begins and ends with a slash, and how many there were.

@@ -10,15 +10,18 @@ pub enum Placement<'a> {
     Untouched,
     /// `hdntl=…`, escaped for a query.
     Query { pair: &'a str },
-    /// `hdntl=…`, escaped for a path. `inherited`: how many directories stand between the component and the last segment
-    /// in the playlist's own URL; None when that URL carries none.
+    /// `hdntl=…`, escaped for a path. `inherited`: how many directories stand between the component and the
+    /// last segment in the playlist's own URL; None when that URL carries none.
     Path { component: &'a str, inherited: Option<usize> },
+    /// As `Path`, in a playlist whose own URL carries a component that has expired, `depth` directories before its last
+    /// segment: every reference that would inherit the old one climbs over it.
+    PathAnew { component: &'a str, depth: usize },
 }
 
 /// The text with whatever could end a line, a quoted string or its own place in a URL escaped.
 ///
-/// The text arrives escaped, and then this borrows. It stands here because signed ids and payloads are chosen by
-/// others, and a playlist line is where an unescaped one would do harm.
+/// The text arrives escaped, and then this borrows. It stands here because signed ids and payloads are chosen
+/// by others, and a playlist line is where an unescaped one would do harm.
 pub(super) fn guarded(text: &str, in_path: bool) -> Cow<'_, str> {
     let harmful = |byte: u8| {
         byte <= b' '

@@ -2,52 +2,15 @@
 //!
 //! A reference counts as ours only when the WHATWG reading (browsers) and the RFC 3986 reading (most native
 //! players) agree that it is. The spellings on which they differ, or on which a careless reader might differ
-//! from both, get nothing: `\\evil\x`, `/\evil`, `///evil/x`, `https:/evil`, control bytes anywhere (a browser
-//! deletes a tab inside a scheme), user information, percent-escapes in a host, leading Unicode blanks (which
-//! `String.trim` removes), and U+2028 (which ends a line for a regular expression in JavaScript).
+//! from both, get nothing: `\\evil\x`, `/\evil`, `///evil/x`, `https:/evil`, control bytes anywhere (a
+//! browser deletes a tab inside a scheme), user information, percent-escapes in a host, leading Unicode
+//! blanks (which `String.trim` removes), and U+2028 (which ends a line for a regular expression in
+//! JavaScript).
 
 use url::Url;
 
 use super::base::{Base, Hosts, split_port};
-
-/// Where a token goes in, as offsets into the reference's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// The end of the query, or of the path when there is none: before a fragment.
-    pub query_at: usize,
-    pub separator: Separator,
-    /// Before the last segment of the path.
-    pub path_at: usize,
-    pub path_form: PathForm,
-    pub climb: Climb,
-}
-
-/// What a query parameter appended to the reference needs before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Separator {
-    Question,
-    Ampersand,
-    Nothing,
-}
-
-/// What a path component put into the reference needs around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathForm {
-    /// `component/`
-    Segment,
-    /// `/component/`: the path is missing, or ends in a dot segment.
-    Directory,
-    /// `component/` and the last segment of the base: the reference has no path of its own.
-    SameDocument,
-}
-
-/// How far above the base's directory a relative reference goes on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Climb {
-    Levels(u16),
-    /// The reference has a path from the root; it takes no directory over from the base.
-    Rooted,
-}
+use super::shape::{Climb, PathForm, Separator, Shape, last_plain_segment, shape};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -60,17 +23,22 @@ pub enum Verdict {
     Empty,
 }
 
-/// Judges references against one base. Keeps the last authority it judged, since a playlist repeats few.
+/// More hosts than a playlist of many networks names, and few enough to look through.
+const KNOWN_AUTHORITIES_MAX: usize = 8;
+
+/// Judges references against one base. Keeps the authorities it judged, since a playlist repeats few.
 #[derive(Debug)]
 pub struct Judge<'a> {
     base: &'a Base,
     hosts: &'a Hosts,
-    last: Option<(bool, Vec<u8>, bool)>,
+    known: Vec<(bool, Vec<u8>, bool)>,
+    /// The text up to its path of the last reference to a host of ours.
+    own_beginning: Vec<u8>,
 }
 
 impl<'a> Judge<'a> {
     pub fn new(base: &'a Base, hosts: &'a Hosts) -> Self {
-        Self { base, hosts, last: None }
+        Self { base, hosts, known: Vec::new(), own_beginning: Vec::new() }
     }
 
     pub fn base(&self) -> &'a Base {
@@ -79,10 +47,13 @@ impl<'a> Judge<'a> {
 
     /// Whether a verdict hung on the base's host.
     pub fn has_judged_hosts(&self) -> bool {
-        self.last.is_some()
+        !self.known.is_empty()
     }
 
     pub fn judge(&mut self, text: &[u8]) -> Verdict {
+        if let Some(shape) = self.plain(text) {
+            return Verdict::Own(shape);
+        }
         let (Some(&first), Some(&last)) = (text.first(), text.last()) else { return Verdict::Empty };
         // A URL parser trims spaces that a reader of RFC 3986 keeps; a playlist's own are trimmed before.
         let trimmed = first == b' ' || last == b' ';
@@ -112,24 +83,43 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The common cases in one pass: plain names, relative, from the root, or behind an authority known to be
+    /// ours.
+    fn plain(&self, text: &[u8]) -> Option<Shape> {
+        let (start, climb) = if text.first() == Some(&b'/') && text.get(1) != Some(&b'/') {
+            (1, Climb::ROOTED)
+        } else if !self.own_beginning.is_empty() && text.starts_with(&self.own_beginning) {
+            let start = self.own_beginning.len();
+            (text[start..].starts_with(b"/").then_some(start + 1)?, Climb::ROOTED)
+        } else {
+            (0, Climb::NONE)
+        };
+        let path_at = start + last_plain_segment(&text[start..])?;
+        let (separator, path_form) = (Separator::Question, PathForm::Segment);
+        Some(Shape { query_at: text.len(), separator, path_at, path_form, climb })
+    }
+
     fn authority(&mut self, text: &[u8], secure: bool, start: usize) -> Verdict {
         let length = text[start..].iter().position(|b| matches!(b, b'/' | b'\\' | b'?' | b'#'));
         let end = length.map_or(text.len(), |length| start + length);
         if text.get(end) == Some(&b'\\') || !self.is_own(&text[start..end], secure) {
             return Verdict::Foreign;
         }
+        self.own_beginning.clear();
+        self.own_beginning.extend_from_slice(&text[..end]);
         Verdict::Own(shape(text, end, true))
     }
 
     fn is_own(&mut self, authority: &[u8], secure: bool) -> bool {
-        if let Some((known_secure, known, own)) = &self.last
-            && *known_secure == secure
-            && known == authority
-        {
+        let known = self.known.iter().find(|(scheme, text, _)| *scheme == secure && text == authority);
+        if let Some((_, _, own)) = known {
             return *own;
         }
         let own = self.resolve_authority(authority, secure);
-        self.last = Some((secure, authority.to_vec(), own));
+        if self.known.len() == KNOWN_AUTHORITIES_MAX {
+            self.known.clear();
+        }
+        self.known.push((secure, authority.to_vec(), own));
         own
     }
 
@@ -180,15 +170,16 @@ fn scheme(text: &[u8]) -> Option<&[u8]> {
     (text[end] == b':').then(|| &text[..end])
 }
 
-/// `1https://host/`: relative by the grammar, as no scheme begins with a digit, but the expression of RFC 3986, appendix
-/// B, and the URL reader of hls.js find a scheme and an authority in it. `1080p:x.ts` has none and is a file's name.
+/// `1https://host/`: relative by the grammar, as no scheme begins with a digit, but the expression of RFC
+/// 3986, appendix B, and the URL reader of hls.js find a scheme and an authority in it. `1080p:x.ts` has none
+/// and is a file's name.
 fn resembles_absolute(text: &[u8]) -> bool {
     let stop = text.iter().position(|b| matches!(b, b':' | b'/' | b'\\' | b'?' | b'#'));
     stop.is_some_and(|at| text[at] == b':' && matches!(text.get(at + 1), Some(b'/' | b'\\')))
 }
 
-/// Whether another reader could take this text for a different reference: it begins with what a trim removes, or
-/// holds what ends a line elsewhere.
+/// Whether another reader could take this text for a different reference: it begins with what a trim removes,
+/// or holds what ends a line elsewhere.
 fn misleads(text: &[u8]) -> bool {
     let line_end = |at: usize| matches!(text.get(at..at + 3), Some(b"\xE2\x80\xA8" | b"\xE2\x80\xA9"));
     if memchr::memchr_iter(0xE2, text).any(line_end) || matches!(text[0], 0x85 | 0xA0) {
@@ -197,68 +188,4 @@ fn misleads(text: &[u8]) -> bool {
     let start = String::from_utf8_lossy(&text[..text.len().min(4)]);
     let invisible = |c: char| matches!(c, '\u{feff}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}');
     start.chars().next().is_some_and(|c| c.is_whitespace() || c.is_control() || invisible(c))
-}
-
-/// Walks the path from `start` and the query behind it.
-fn shape(text: &[u8], start: usize, rooted: bool) -> Shape {
-    let path_end =
-        text[start..].iter().position(|b| matches!(b, b'?' | b'#')).map_or(text.len(), |n| start + n);
-    let query_at = memchr::memchr(b'#', &text[path_end..]).map_or(text.len(), |n| path_end + n);
-    let separator = match text[path_end..query_at] {
-        [] => Separator::Question,
-        [b'?'] | [_, .., b'&'] => Separator::Nothing,
-        _ => Separator::Ampersand,
-    };
-    let walk = Walk::of(&text[start..path_end]);
-    let (path_at, path_form) = if start == path_end {
-        (path_end, if rooted { PathForm::Directory } else { PathForm::SameDocument })
-    } else if walk.ends_in_dots {
-        (path_end, PathForm::Directory)
-    } else {
-        (start + walk.last_segment, PathForm::Segment)
-    };
-    let climb = if rooted { Climb::Rooted } else { Climb::Levels(walk.climb) };
-    Shape { query_at, separator, path_at, path_form, climb }
-}
-
-struct Walk {
-    last_segment: usize,
-    ends_in_dots: bool,
-    climb: u16,
-}
-
-impl Walk {
-    fn of(path: &[u8]) -> Self {
-        let mut depth: i32 = 0;
-        let mut lowest: i32 = 0;
-        let mut segment_start = 0;
-        // A browser reads a backslash as a slash; who does not sends it on, and it is refused at the door.
-        for separator in memchr::memchr2_iter(b'/', b'\\', path) {
-            depth += step(&path[segment_start..separator]).unwrap_or(1);
-            lowest = lowest.min(depth);
-            segment_start = separator + 1;
-        }
-        let last = step(&path[segment_start..]);
-        lowest = lowest.min(depth + last.unwrap_or(0));
-        let climb = u16::try_from(lowest.unsigned_abs()).unwrap_or(u16::MAX);
-        Self { last_segment: segment_start, ends_in_dots: last.is_some(), climb }
-    }
-}
-
-/// What a dot segment does to the depth: `.` nothing, `..` one up, each also written `%2e`. None for a name.
-fn step(segment: &[u8]) -> Option<i32> {
-    let mut rest = segment;
-    let mut dots = 0;
-    while !rest.is_empty() {
-        rest = match rest {
-            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
-            _ => return None,
-        };
-        dots += 1;
-    }
-    match dots {
-        1 => Some(0),
-        2 => Some(-1),
-        _ => None,
-    }
 }

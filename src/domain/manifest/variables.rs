@@ -50,8 +50,8 @@ impl Variables {
         }
     }
 
-    /// Replaces each `{$name}` once; what comes out is not looked at again (RFC 8216bis, section 4.3). None when the result
-    /// would have more bytes than `bytes_max`.
+    /// Replaces each `{$name}` once; what comes out is not looked at again (RFC 8216bis, section 4.3). None
+    /// when the result would have more bytes than `bytes_max`.
     pub(super) fn expand(&self, raw: &[u8], bytes_max: usize) -> Option<Expansion> {
         let mut expansion = Expansion { text: Vec::new(), replaced: Vec::new(), unknown_at: None };
         let mut position = 0;

@@ -6,16 +6,15 @@ use crate::domain::token::edgeauth::verify::Verifier;
 use crate::domain::token::grant::{Grant, UnixTime};
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::query;
-use http::header::COOKIE;
 
-use super::{Request, texts};
+use super::{Request, cookies, texts};
 
 /// What a property asks for.
 #[derive(Debug)]
 pub enum Access {
     /// No token: the operator said so in as many words.
     Open,
-    Checked(Checked),
+    Checked(Box<Checked>),
 }
 
 #[derive(Debug)]
@@ -62,12 +61,12 @@ impl Access {
         for location in &checked.locations {
             let value = match location {
                 Location::Query => sole(query::values(request.query, &checked.name))?,
-                Location::Cookie => carrier::cookie(texts(request.headers, COOKIE.as_str()), &checked.name)?,
+                Location::Cookie => carrier::cookie(cookies(request.headers), &checked.name)?,
                 Location::Header => sole(texts(request.headers, &checked.name))?,
             };
             let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
             let presented = Presented {
-                value,
+                value: bare(value, &checked.name),
                 path: request.path,
                 raw_path: request.raw_path,
                 query: request.plain_query,
@@ -80,4 +79,10 @@ impl Access {
         }
         Err(failed.unwrap_or(Reason::NoToken))
     }
+}
+
+/// The token without its own name before it: `?hdnts=$(sluicegate token mint ..)` gives `hdnts=hdnts=exp=..`, since the
+/// SDKs print a token with its name. The HMAC is over what follows either way.
+fn bare<'a>(value: &'a str, name: &str) -> &'a str {
+    value.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).unwrap_or(value)
 }

@@ -47,11 +47,10 @@ pub fn split_path<'a>(raw_path: &'a str, name: &str) -> Result<SplitPath<'a>, Re
     };
     let ends_in_dots = raw_path.rsplit('/').next().is_some_and(|last| Dots::of(last) != Dots::None);
     let depth = if ends_in_dots { depth } else { depth.saturating_sub(1) };
-    // Component and the slash after it go; the slash before it stays.
-    let rest = raw_path.get(end + 1..).unwrap_or_default();
-    let path = match (&raw_path[..start], rest) {
-        ("/", rest) if end < raw_path.len() => Cow::Borrowed(&raw_path[end..end + 1 + rest.len()]),
+    // The component and the slash after it go; the slash before it stays.
+    let path = match (&raw_path[..start], raw_path.get(end + 1..).unwrap_or_default()) {
         (before, "") => Cow::Borrowed(before),
+        ("/", _) => Cow::Borrowed(&raw_path[end..]),
         (before, rest) => Cow::Owned(format!("{before}{rest}")),
     };
     Ok(SplitPath { path, value: Some(value), depth })

@@ -14,7 +14,7 @@ pub struct Grant {
     pub ip: Option<String>,
     pub session_id: Option<String>,
     pub payload: Option<String>,
-    /// Which of the property's keys verified it: its name in the configuration ("key", "transition_key").
+    /// Which of the property's keys verified it: its name in the configuration (`key`, `transition_key`).
     pub key_name: &'static str,
 }
 

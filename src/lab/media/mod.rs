@@ -1,5 +1,7 @@
 //! The ladder that is part of the binary: its tracks, their segments, and the bytes of each file.
 
+pub mod retime;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,6 +77,8 @@ pub struct Track {
     pub name: &'static str,
     pub kind: Kind,
     pub segments: Vec<Segment>,
+    /// For moving its transport stream on by whole clips.
+    packets: retime::PacketCounts,
 }
 
 /// One segment of a track.
@@ -129,6 +133,20 @@ impl Ladder {
 }
 
 impl Track {
+    /// The segment at this place of the clip after so many loops of it.
+    pub fn looped(&self, packaging: Packaging, place: usize, loops: u64) -> Option<File> {
+        let file = &self.segments.get(place)?.file;
+        let bytes = match packaging {
+            _ if loops == 0 => return Some(file.clone()),
+            Packaging::Ts => retime::transport_stream(&file.bytes, loops, &self.packets),
+            Packaging::Fmp4 => retime::fragmented(&file.bytes, loops),
+            // Nothing inside can be moved: encrypted streams are not looped.
+            Packaging::Aes => return None,
+        };
+        let etag = format!("\"{}-{loops}\"", file.etag.trim_matches('"'));
+        Some(File { bytes: Bytes::from(bytes), etag })
+    }
+
     /// The greatest and the mean bit rate of the segments, in bits per second.
     pub fn bit_rates(&self) -> (u64, u64) {
         let micros: u128 = self.segments.iter().map(|segment| segment.duration.as_micros()).sum();
@@ -159,7 +177,13 @@ fn track(packaging: Packaging, name: &'static str) -> Track {
         segments.push(Segment { start, duration, file, first_picture_bytes });
         start += duration;
     }
-    Track { name, kind: kind(name), segments }
+    let mut packets = Vec::new();
+    if packaging == Packaging::Ts {
+        for segment in &segments {
+            retime::count_packets(&segment.file.bytes, &mut packets);
+        }
+    }
+    Track { name, kind: kind(name), segments, packets }
 }
 
 fn kind(name: &str) -> Kind {

@@ -18,9 +18,10 @@ pub const PREFIX: &str = "/_lab/";
 /// Where the page asks for its configuration: the answer of [`config_json`].
 pub const CONFIG_PATH: &str = "/_lab/config.json";
 
-/// The page loads nothing but its own files; media may come from the hosts of other carriers. hls.js runs its worker from a blob.
+/// The page loads nothing but its own files; media may come from the hosts of other carriers. hls.js
+/// runs its worker from a blob and clears subtitles with a `data:` URL.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src http: https:; \
-                      media-src http: https: blob:; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      media-src http: https: blob: data:; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A property of the demo: where the streams are served with one carrier of the session token.
 #[derive(Clone, Debug, PartialEq, Eq)]

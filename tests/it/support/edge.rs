@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::app::App;
@@ -11,7 +10,6 @@ use sluicegate::config;
 use sluicegate::domain::token::edgeauth::Delimiters;
 use sluicegate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
 use sluicegate::domain::token::key::{Algorithm, Secret};
-use sluicegate::lab::origin::Streams;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -71,14 +69,7 @@ impl TestEdge {
     pub async fn with_text(text: &str) -> Self {
         let clock = Clock::manual(Duration::from_secs(START));
         let metrics = Metrics::new();
-        let parsed = config::parse(
-            text,
-            "test.toml",
-            Path::new("."),
-            &metrics,
-            &Arc::new(Streams::new()),
-            clock.now(),
-        );
+        let parsed = config::parse(text, "test.toml", Path::new("."), &metrics, clock.now());
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
         let app = App::build(config, metrics, clock.clone()).expect("an edge");
         let address = app.addresses().expect("addresses").0[0];
@@ -119,4 +110,20 @@ pub fn signed(target: Target, expires: u64, session_id: Option<&str>, payload: O
         now: Duration::from_secs(START),
     };
     format!("hdnts={}", sign(&request).expect("a token"))
+}
+
+impl TestEdge {
+    /// What the operators' listener says of this counter, with its labels: `denials_total{property="test",reason="expired"}`.
+    pub async fn count(&self, counter: &str) -> u64 {
+        let text = super::get(self.admin, "/metrics").await.text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("sluicegate_")?.strip_prefix(counter)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {counter} in {text}"))
+    }
+
+    /// How often the property `test` refused for this reason.
+    pub async fn denials(&self, reason: &str) -> u64 {
+        self.count(&format!("denials_total{{property=\"test\",reason=\"{reason}\"}}")).await
+    }
 }

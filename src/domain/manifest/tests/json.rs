@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::json::{compile_asset_list, compile_steering};
+use super::super::json::{Document, compile_asset_list, compile_steering, recognise};
 use super::super::placement::Placement;
 use super::super::template::Template;
 use super::super::{ManifestError, Options};
@@ -149,4 +149,19 @@ fn a_relative_reload_uri_climbs_out_of_the_component() {
     let template = steering("{\"RELOAD-URI\":\"../s\"}").unwrap();
     let placement = Placement::Path { component: "hdntl=N", inherited: Some(0) };
     assert_eq!(output(&template, &placement), "{\"RELOAD-URI\":\"../../hdntl=N/s\"}");
+}
+
+#[test]
+fn a_document_is_known_by_the_member_that_it_must_have() {
+    for (text, document) in [
+        ("{\"VERSION\":1,\"PATHWAY-PRIORITY\":[\"A\"]}", Some(Document::Steering)),
+        (" {\"ASSETS\":[]}", Some(Document::AssetList)),
+        ("{\"X\":{\"ASSETS\":[]}}", None),
+        ("[\"ASSETS\"]", None),
+        ("[1,2]", None),
+        ("{\"ASSETS\":[]", None),
+        ("", None),
+    ] {
+        assert_eq!(recognise(text.as_bytes()), document, "{text}");
+    }
 }

@@ -109,6 +109,8 @@ function stop() {
   player?.destroy();
   player = null;
   $('veil').hidden = true;
+  $('veil-title').textContent = '';
+  $('veil-text').textContent = '';
   for (const id of ['level', 'audio', 'subtitles']) options($(id), [], () => {});
   state('idle');
 }

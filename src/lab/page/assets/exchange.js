@@ -42,7 +42,9 @@ function classify(url, multivariant, sessionName) {
   if (path === multivariant) return { step: 'multivariant', label: 'Multivariant playlist' };
   const [, step, label] = KINDS.find(([pattern]) => pattern.test(path)) ?? [null, 'media', 'Segment'];
   const track = /\/([vas])-?([a-z0-9]+)\/[^/]+$/.exec(path);
-  return { step, label: track ? `${label} · ${TRACKS[track[1]]} ${track[2]}${track[1] === 'v' ? 'p' : ''}` : label };
+  if (!track) return { step, label };
+  const name = [TRACKS[track[1]], track[2] + (track[1] === 'v' ? 'p' : '')];
+  return { step, label: `${label} · ${label === 'Subtitles' ? name[1] : name.join(' ')}` };
 }
 
 export class Exchange {

@@ -15,8 +15,11 @@ export function withHlsJs(video, url, { credentials, report, fail, tracks }) {
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (!data.fatal) return;
     const status = data.response?.code ?? 0;
-    hls.destroy();
-    fail({ status, detail: data.details });
+    // The failed request's own loadend comes after this event: let it be reported first.
+    setTimeout(() => {
+      hls.destroy();
+      fail({ status, detail: data.details });
+    });
   });
   for (const event of [Hls.Events.MANIFEST_PARSED, Hls.Events.AUDIO_TRACKS_UPDATED, Hls.Events.SUBTITLE_TRACKS_UPDATED]) {
     hls.on(event, () => tracks(hls));

@@ -10,7 +10,11 @@ const MEANING = {
   hmac: () => 'signature over all that precedes',
 };
 
-const clock = (seconds) => new Date(Number(seconds) * 1000).toLocaleTimeString([], { hour12: false });
+function clock(seconds) {
+  const date = new Date(Number(seconds) * 1000);
+  const time = date.toLocaleTimeString([], { hour12: false });
+  return date.toDateString() === new Date().toDateString() ? time : `${date.toLocaleDateString()} ${time}`;
+}
 
 export function unescape(text) {
   try { return decodeURIComponent(text); } catch { return text; }
