@@ -169,3 +169,24 @@ fn without_places(text: &str) -> String {
     }
     kept
 }
+
+#[test]
+fn a_token_is_no_cookie_for_the_origin() {
+    for name in ["hdnts", "hdntl"] {
+        let origin = format!("origin = {{ cookies = [\"lang\", \"{name}\"],");
+        let line = fault(&format!("{PROPERTY}{KEY}").replace("origin = {", &origin));
+        assert!(
+            line.contains(&format!("cookies lists \"{name}\"")) && line.contains("take it out"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_session_id_has_the_bound_of_what_sessions_carry() {
+    for number in ["0", "65", "1000"] {
+        let access = format!("access = {{ key = {{ hex = \"abcd\" }}, session_id_max = {number} }}\n");
+        let line = fault(&format!("{PROPERTY}{access}"));
+        assert!(line.contains(&format!("session_id_max = {number} cannot be kept")), "{line}");
+    }
+}

@@ -67,9 +67,8 @@ impl Object {
         match self {
             Self::Playlist(playlist) => !freshness::is_for_one(&playlist.headers),
             Self::Whole(head, _) => {
-                let coding = head.headers.get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok());
-                !freshness::is_for_one(&head.headers)
-                    && coding.is_none_or(|coding| wanted.coding().name() == Some(coding))
+                let coding = head.headers.get(CONTENT_ENCODING);
+                !freshness::is_for_one(&head.headers) && coding.is_none_or(|coding| coding == wanted.coding())
             }
         }
     }

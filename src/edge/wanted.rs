@@ -74,12 +74,6 @@ impl Wanted<'_> {
         !shows_cookies && !self.client.contains_key(AUTHORIZATION) && !property.rules.access.is_verify_only()
     }
 
-    /// The one coding that is asked of the origin, of those that the client takes.
-    pub fn coding(&self) -> Coding {
-        let accepted = self.client.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        encoding::choose(accepted, &CODINGS)
-    }
-
     /// The client's header fields as the origin may see them: no hop-by-hop field, no token, no cookie that is not
     /// listed, and the viewer described anew.
     pub fn headers(&self, property: &Property) -> HeaderMap {
@@ -96,12 +90,17 @@ impl Wanted<'_> {
         forwarding::remove_private(&mut headers, &property.cookies_forwarded);
         forwarding::describe(&mut headers, property.forwarded, self.viewer);
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
-        let coding = self.coding().name().unwrap_or("identity");
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.coding()));
         if property.rules.access.is_verify_only() {
             headers.insert(TOKEN_RESULT, HeaderValue::from_static(self.token_result));
         }
         headers
+    }
+
+    /// The one content coding that the origin is offered: few values, so that what it varies by them is little.
+    pub fn coding(&self) -> &'static str {
+        let accepted = self.client.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        encoding::choose(accepted, &CODINGS).name().unwrap_or("identity")
     }
 
     /// Another document on the same site, for the same viewer.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::player::Player;
 use crate::support::stage;
-use crate::support::token::{Access, with_a_changed_byte};
+use crate::support::token::{Access, encoded, with_a_changed_byte};
 use crate::support::{Answer, KEY, Reply, START, TestEdge, TestOrigin, get, request};
 
 const MASTER: &str = "/v/master.m3u8";
@@ -377,4 +377,26 @@ async fn an_edge_at_the_end_of_time_answers() {
     let reply = get(edge.address, &Access { end: u64::MAX / 2, ..Access::acl("/*") }.on(MASTER)).await;
     assert_eq!(reply.status, 200);
     assert_eq!(get(edge.address, &format!("/v/{}", reply.uris()[0])).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_longest_ids_and_payloads_play() {
+    let origin = stage::origin().await;
+    let edge = TestEdge::start(&origin, "").await;
+    let (id, payload) = ("\"".repeat(64), "x".repeat(2_000));
+    let token = Access { id: Some(&id), payload: Some(&payload), ..Access::acl("/*") };
+    let mut player = Player::new(&edge);
+    for (target, reply) in player.play(&format!("{MASTER}?hdnts={}", encoded(&token.text()))).await {
+        assert_eq!((reply.status, reply.reason()), (200, None), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_no_session_could_carry_is_refused_at_the_entry() {
+    let origin = stage::origin().await;
+    let edge = TestEdge::start(&origin, "").await;
+    let payload = "\"".repeat(1_000);
+    let token = Access { payload: Some(&payload), ..Access::acl("/*") };
+    let reply = get(edge.address, &format!("{MASTER}?hdnts={}", encoded(&token.text()))).await;
+    assert_eq!(outcome(&reply), refused("malformed"));
 }
