@@ -18,9 +18,10 @@ use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
-use super::obtain::{How, collect, is_json};
+use super::obtain::How;
 use super::passage::{Form, Passage};
 use super::property::Property;
+use super::reading::{collect, is_json};
 use super::wanted::{CODINGS, Wanted};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");

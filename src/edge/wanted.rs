@@ -71,7 +71,7 @@ impl Wanted<'_> {
     /// Whether the answer may be given to others: nothing that reaches the origin tells of its sender.
     pub fn is_shareable(&self, property: &Property) -> bool {
         let shows_cookies = !property.cookies_forwarded.is_empty()
-            && forwarding::shows_cookie(self.client, &property.cookies_forwarded);
+            && forwarding::cookies(self.client, &property.cookies_forwarded).next().is_some();
         !shows_cookies && !self.client.contains_key(AUTHORIZATION) && !property.rules.access.is_verify_only()
     }
 

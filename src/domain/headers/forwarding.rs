@@ -86,21 +86,16 @@ pub fn remove_private(headers: &mut HeaderMap, cookies_kept: &[String]) {
     }
 }
 
-/// Whether a request has one of the cookies that the origin may see.
-pub fn shows_cookie(headers: &HeaderMap, cookies_kept: &[String]) -> bool {
-    cookies(headers, cookies_kept).next().is_some()
-}
-
-/// The listed cookies of a request, each as `name=value`.
-fn cookies<'a>(headers: &'a HeaderMap, listed: &'a [String]) -> impl Iterator<Item = &'a str> {
+/// The pairs of a request's cookies that are among `listed`.
+pub fn cookies<'a>(headers: &'a HeaderMap, listed: &'a [String]) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(COOKIE)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
         .filter_map(|pair| std::str::from_utf8(pair).ok().map(str::trim))
-        .filter(|pair| {
+        .filter(move |pair| {
             let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            listed.iter().any(|kept| kept == name)
+            listed.iter().any(|listed| listed == name)
         })
 }
 
