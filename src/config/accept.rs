@@ -56,6 +56,13 @@ pub fn accept(
             .as_ref()
             .and_then(|source| operators_token(source, folder, admin, judge, &mut warnings)),
     });
+    if typed.admin.as_ref().is_some_and(|admin| admin.token.is_none() && !admin.listen.ip().is_loopback()) {
+        judge.fault(
+            0..0,
+            "[admin] listens beyond loopback and has no token",
+            "add token = { env = \"SLUICEGATE_ADMIN_TOKEN\" }, or listen on 127.0.0.1",
+        );
+    }
     let log = log(&typed.log, judge);
     if typed.property.is_empty() {
         judge.fault(
@@ -137,9 +144,8 @@ fn operators_token(
             }
             Secret::from_text(&read.text).ok()
         }
-        // On loopback, health and metrics are served without a token; what needs one says so when it is asked.
         Err(super::secret::SecretError::Unset(name)) if admin.listen.ip().is_loopback() => {
-            warnings.push(format!("{name} is not set: the admin listener answers only what needs no token"));
+            warnings.push(format!("{name} is not set: whoever reaches {} reads the metrics", admin.listen));
             None
         }
         Err(error) => {

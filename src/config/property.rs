@@ -84,11 +84,11 @@ pub fn accept(
     let fingerprints =
         keys.iter().map(|(name, key)| format!("{name} {}", fingerprint(key))).collect::<Vec<_>>();
     let summary = format!(
-        "{name}: {} -> {}; {}; sessions by {:?}",
+        "{name}: {} -> {}; {}; sessions by {}",
         hosts.iter().map(|(pattern, _)| pattern.to_string()).collect::<Vec<_>>().join(", "),
         typed.origin.urls.get_ref().iter().map(|url| url.get_ref().as_str()).collect::<Vec<_>>().join(", "),
         if fingerprints.is_empty() { "open".to_owned() } else { fingerprints.join(", ") },
-        typed.session.carrier,
+        carrier_name(typed.session.carrier),
     );
     let property = Property {
         metrics: Arc::new(metrics.property(&name)),
@@ -551,6 +551,16 @@ fn cookie(typed: &file::Cookie, judge: &mut Judge) -> CookieSettings {
         http_only: typed.http_only,
         partitioned: typed.partitioned,
         ..CookieSettings::default()
+    }
+}
+
+fn carrier_name(typed: file::Carrier) -> &'static str {
+    match typed {
+        file::Carrier::Path => "path",
+        file::Carrier::Query => "query",
+        file::Carrier::Cookie => "cookie",
+        file::Carrier::Header => "header",
+        file::Carrier::Auto => "auto",
     }
 }
 

@@ -92,6 +92,12 @@ fn values_of_the_wrong_kind_say_what_was_expected() {
 }
 
 #[test]
+fn an_admin_listener_beyond_loopback_needs_a_token() {
+    let line = fault(&format!("[admin]\nlisten = \"0.0.0.0:9090\"\n{PROPERTY}{KEY}"));
+    assert!(line.contains("listens beyond loopback and has no token"), "{line}");
+}
+
+#[test]
 fn all_faults_are_told_at_once() {
     let text = PROPERTY.replace("http://127.0.0.1:1", "ftp://x").replace("a.example", "a b");
     let lines = judged(&format!("{text}access = {{ key = {{ hex = \"abc\" }}, algorithm = \"sha512\" }}\n"))

@@ -18,9 +18,10 @@ use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
-use super::obtain::{CODINGS, How, Wanted, collect};
+use super::obtain::{How, collect, is_json};
 use super::passage::{Form, Passage};
 use super::property::Property;
+use super::wanted::{CODINGS, Wanted};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -54,7 +55,7 @@ pub fn playlist(
     property: &Property,
     playlist: &Playlist,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     client: &HeaderMap,
     how: How,
     now: std::time::Duration,
@@ -69,10 +70,7 @@ pub fn playlist(
     let etag = playlist.etag(placed.text(), coding.name().unwrap_or_default());
 
     let mut headers = playlist.headers.clone();
-    for name in OF_THE_ORIGINS_BYTES.iter().chain(&TARGETED) {
-        headers.remove(name);
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    make_personal(&mut headers);
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         headers.insert(ETAG, etag);
     }
@@ -82,7 +80,10 @@ pub fn playlist(
     headers.insert(CACHE_STATUS, cache_status(how, playlist.ttl(now)));
     property.metrics.playlists_personalised.inc();
 
-    if is_unmodified(client, &etag, playlist.headers.get(LAST_MODIFIED)) {
+    // A session that was made for this answer is younger than any date that the client holds.
+    let is_dated = !(passage.is_new && passage.form != Form::Untouched);
+    let modified = playlist.headers.get(LAST_MODIFIED).filter(|_| is_dated);
+    if is_unmodified(client, &etag, modified) {
         headers.remove(CONTENT_TYPE);
         return response(StatusCode::NOT_MODIFIED, headers, Body::default());
     }
@@ -101,12 +102,20 @@ pub fn playlist(
     sized(StatusCode::OK, headers, body, &wanted.method)
 }
 
+/// Takes back every leave to keep an answer: it hands a session out.
+pub fn forbid_keeping(headers: &mut HeaderMap) {
+    for name in [AGE, EXPIRES].iter().chain(&TARGETED) {
+        headers.remove(name);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+}
+
 /// Whatever is no playlist: as the origin sent it, less what is between it and us.
 pub async fn relayed(
     property: &Property,
     origin: Response<Content>,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     how: How,
 ) -> Result<Response<Body>, EdgeError> {
     let (mut parts, content) = origin.into_parts();
@@ -116,8 +125,13 @@ pub async fn relayed(
         redirect(property, &mut parts.headers);
     }
     let rewrites = passage.session.is_some() && passage.form != Form::Untouched;
-    if rewrites && parts.status == StatusCode::OK && wanted.method == Method::GET && is_json(&parts.headers) {
-        return side_document(property, parts.headers, content, passage, wanted).await;
+    if rewrites && parts.status == StatusCode::OK && is_json(&parts.headers) {
+        if wanted.method == Method::GET {
+            return side_document(property, parts.headers, content, passage, wanted).await;
+        }
+        // RFC 9110 §9.3.2: "a server MAY omit header fields for which a value is determined only while generating the
+        // content"; the origin's would be those of other bytes.
+        make_personal(&mut parts.headers);
     }
     let body = Body::new(content);
     let body = if wanted.method == Method::HEAD { body.emptied() } else { body };
@@ -130,7 +144,7 @@ async fn side_document(
     mut headers: HeaderMap,
     content: Content,
     passage: &Passage,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
 ) -> Result<Response<Body>, EdgeError> {
     let raw = collect(content, property.encoding.coded_bytes_max).await?;
     let codings = encoding::content_codings(
@@ -141,16 +155,21 @@ async fn side_document(
     } else {
         encoding::decode_all(&codings, &raw, &property.encoding)?.into()
     };
-    let base = Base::parse(&wanted.url())?;
+    let base = Base::parse(&wanted.place.url())?;
     let Some(template) = side_template(property, &source, &base) else {
         return Ok(sized(StatusCode::OK, headers, raw, &wanted.method));
     };
     let rewritten = template.personalise(&passage.placed().placement());
+    make_personal(&mut headers);
+    Ok(sized(StatusCode::OK, headers, rewritten.into(), &wanted.method))
+}
+
+/// The origin's header fields for an answer with one viewer's session in it: nobody else may keep it.
+fn make_personal(headers: &mut HeaderMap) {
     for name in OF_THE_ORIGINS_BYTES.iter().chain(&TARGETED) {
         headers.remove(name);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    Ok(sized(StatusCode::OK, headers, rewritten.into(), &wanted.method))
 }
 
 /// The template of a steering manifest or of an asset list; `None` for JSON that is neither, or names no URI of ours.
@@ -168,25 +187,15 @@ fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Tem
 /// redirect never carries a token.
 fn redirect(property: &Property, headers: &mut HeaderMap) {
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
-    let Some(rest) = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://")) else {
-        return;
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if !property.source.is_own_authority(&rest[..end]) {
-        return;
-    }
-    let here = &rest[end..];
-    // `//` would name another host.
-    let here =
-        if here.starts_with('/') { format!("/{}", here.trim_start_matches('/')) } else { format!("/{here}") };
-    if let Ok(value) = HeaderValue::from_str(&here) {
+    let here = property.source.place_on_site(location);
+    if let Some(Ok(value)) = here.map(|here| HeaderValue::from_str(&here)) {
         headers.insert(LOCATION, value);
     }
 }
 
 /// The multivariant playlist of one variant that answers for a media playlist as the entry.
-fn entry_for(wanted: &Wanted, placement: &Placement<'_>) -> Bytes {
-    match Base::parse(&wanted.url()) {
+fn entry_for(wanted: &Wanted<'_>, placement: &Placement<'_>) -> Bytes {
+    match Base::parse(&wanted.place.url()) {
         Ok(base) => entry::entry(&base, placement, entry::BANDWIDTH_BITS_PER_SECOND).into(),
         Err(_) => Bytes::new(),
     }
@@ -194,12 +203,6 @@ fn entry_for(wanted: &Wanted, placement: &Placement<'_>) -> Bytes {
 
 fn is_media(playlist: &Playlist) -> bool {
     matches!(playlist.template.kind(), classify::Kind::Media(_))
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let stated = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let stated = stated.split(';').next().unwrap_or_default().trim();
-    stated.eq_ignore_ascii_case("application/json") || stated.to_ascii_lowercase().ends_with("+json")
 }
 
 /// RFC 9110 §13.2.2: `If-None-Match` decides where it stands, and `If-Modified-Since` only where it does not.

@@ -1,6 +1,6 @@
 //! Every way in which a request can fail, and the one place that chooses its status.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::domain::manifest::ManifestError;
@@ -36,6 +36,8 @@ pub enum EdgeError {
     Playlist(#[from] ManifestError),
     #[error("the origin answered with a part that was not asked for")]
     UnaskedPart,
+    #[error("the origin answered that nothing changed, which was not asked")]
+    UnaskedNotModified,
     #[error("{0}")]
     Join(#[from] JoinError),
 }
@@ -78,7 +80,9 @@ impl EdgeError {
                 OriginError::FirstByte(_) => StatusCode::GATEWAY_TIMEOUT,
                 OriginError::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,
                 OriginError::Target => StatusCode::BAD_REQUEST,
-                OriginError::Connect(_) | OriginError::Invalid(_) => StatusCode::BAD_GATEWAY,
+                OriginError::Connect(_) | OriginError::Closed(_) | OriginError::Invalid(_) => {
+                    StatusCode::BAD_GATEWAY
+                }
             },
             Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Late(_)) => StatusCode::GATEWAY_TIMEOUT,
@@ -87,7 +91,8 @@ impl EdgeError {
             | Self::PlaylistTooLarge(_)
             | Self::Encoding(_)
             | Self::Playlist(_)
-            | Self::UnaskedPart => StatusCode::BAD_GATEWAY,
+            | Self::UnaskedPart
+            | Self::UnaskedNotModified => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -104,6 +109,7 @@ impl EdgeError {
             | Self::Encoding(_)
             | Self::Playlist(_)
             | Self::UnaskedPart
+            | Self::UnaskedNotModified
             | Self::Join(_) => None,
         }
     }
@@ -112,11 +118,15 @@ impl EdgeError {
     pub fn answer(&self, statuses: Statuses) -> Response<Body> {
         let status = self.status(statuses);
         let phrase = status.canonical_reason().unwrap_or("Error");
-        let mut response = Response::new(Body::whole(format!("{phrase}\n")));
+        let text = format!("{phrase}\n");
+        let length = HeaderValue::from(text.len());
+        let mut response = Response::new(Body::whole(text));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Given here, so that HEAD has it too (RFC 9110 §9.3.2).
+        headers.insert(CONTENT_LENGTH, length);
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         }

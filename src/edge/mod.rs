@@ -10,6 +10,7 @@ pub mod property;
 pub mod record;
 pub mod serve;
 pub mod target;
+pub mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,50 +5,31 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue,
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, VIA,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE,
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body_util::BodyExt;
 
 use crate::domain::cache::freshness;
-use crate::domain::headers::{forwarding, hop};
+use crate::domain::headers::hop;
 use crate::domain::manifest::base::Base;
 use crate::domain::manifest::encoding;
 use crate::domain::manifest::template::Template;
 use crate::domain::manifest::{self, classify};
 use crate::domain::policy::names_a_playlist;
-use crate::domain::token::reason::Reason;
 use crate::store::flights::Joined;
 use crate::store::playlists::{Playlist, detached};
 
 use super::Edge;
 use super::body::Content;
 use super::error::EdgeError;
+use super::passage::Bears;
 use super::property::Property;
-use super::target::join;
-
-/// The result of the token check, told to the origin: no client can send it, since it is removed first.
-const TOKEN_RESULT: HeaderName = HeaderName::from_static("sluicegate-token");
-
-/// The content codings that are understood, the preferred first, by what they cost for a playlist.
-pub const CODINGS: [encoding::Coding; 3] =
-    [encoding::Coding::Zstd, encoding::Coding::Gzip, encoding::Coding::Br];
+use super::wanted::{Place, Wanted};
 
 /// Bytes that tell whether a body is a playlist: a BOM, a line end and `#EXTM3U`.
 const SNIFF_BYTES: usize = 16;
-
-/// What was asked, in the words of the origin.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Where the client thinks it is: `https://host:port`.
-    pub site: String,
-    pub path: String,
-    pub query: String,
-    pub method: Method,
-    /// The client's header fields, ready for the origin.
-    pub headers: HeaderMap,
-}
 
 /// What was got.
 #[derive(Clone, Debug)]
@@ -64,6 +45,30 @@ pub enum Obtained {
     Stream(Response<Content>),
 }
 
+impl Obtained {
+    /// What of it could carry a session's text.
+    pub fn bears(&self) -> Bears<'_> {
+        let is_document =
+            |status: StatusCode, headers: &HeaderMap| status == StatusCode::OK && is_json(headers);
+        match self {
+            Self::Shared(Object::Playlist(playlist), _) => Bears::Playlist(playlist),
+            Self::Shared(Object::Whole(head, _), _) if is_document(head.status, &head.headers) => {
+                Bears::SideDocument
+            }
+            Self::Stream(origin) if is_document(origin.status(), origin.headers()) => Bears::SideDocument,
+            Self::Shared(Object::Whole(..), _) | Self::Stream(_) => Bears::Neither,
+        }
+    }
+}
+
+/// Whether the origin says that it is JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let stated = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let stated = stated.split(';').next().unwrap_or_default().trim();
+    let suffix = stated.len().checked_sub("+json".len()).and_then(|at| stated.get(at..)).unwrap_or_default();
+    stated.eq_ignore_ascii_case("application/json") || suffix.eq_ignore_ascii_case("+json")
+}
+
 /// How a shared object was come by, for `Cache-Status` (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -72,68 +77,19 @@ pub enum How {
     Collapsed,
 }
 
-impl Wanted {
-    /// Whether the answer may be given to others: nothing in the request names its sender.
-    fn is_shareable(&self) -> bool {
-        !self.headers.contains_key(AUTHORIZATION) && !self.headers.contains_key(COOKIE)
+impl Object {
+    /// The object for somebody else than whom the origin answered: a cookie in it is not theirs.
+    fn for_another(self) -> Self {
+        match self {
+            Self::Whole(head, body) if head.headers.contains_key(SET_COOKIE) => {
+                let mut head = (*head).clone();
+                head.headers.remove(SET_COOKIE);
+                Self::Whole(Arc::new(head), body)
+            }
+            // No cookie of the origin's goes out with a playlist.
+            Self::Whole(..) | Self::Playlist(_) => self,
+        }
     }
-
-    /// RFC 8216bis §6.2.5.2: a blocking playlist reload is held back until its part is there.
-    fn is_blocking(&self) -> bool {
-        self.query.split('&').any(|pair| pair.starts_with("_HLS_msn="))
-    }
-
-    fn path_and_query(&self) -> String {
-        join(&self.path, &self.query)
-    }
-
-    /// The URL as the client sees it, without tokens.
-    pub fn url(&self) -> String {
-        format!("{}{}", self.site, self.path_and_query())
-    }
-
-    fn key(&self, property: &Property) -> String {
-        format!("{}\n{}\n{}", property.name, self.site, self.path_and_query())
-    }
-
-    /// The same place on the same site, another document.
-    #[must_use]
-    pub fn beside(&self, path: String, query: String) -> Self {
-        Self { path, query, method: Method::GET, ..self.clone() }
-    }
-}
-
-/// The client's header fields as the origin may see them: no hop-by-hop field, no token, no cookie that is not listed,
-/// and the viewer described anew.
-pub fn origin_headers(
-    property: &Property,
-    client: &HeaderMap,
-    viewer: forwarding::Viewer<'_>,
-    unverified: Option<Reason>,
-    verified: bool,
-) -> HeaderMap {
-    let mut headers = client.clone();
-    hop::strip(&mut headers);
-    for name in property.rules.access.name().into_iter().chain([property.rules.session_name.as_str()]) {
-        headers.remove(name);
-    }
-    headers.remove(TOKEN_RESULT);
-    headers.remove("sluicegate-debug");
-    forwarding::remove_private(&mut headers, &property.cookies_forwarded);
-    forwarding::describe(&mut headers, property.forwarded, viewer);
-    headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
-    let accepted = client.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let coding = encoding::choose(accepted, &CODINGS).name().unwrap_or("identity");
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
-    if property.rules.access.is_verify_only() {
-        let result = match unverified {
-            Some(reason) => reason.as_str(),
-            None if verified => "valid",
-            None => Reason::NoToken.as_str(),
-        };
-        headers.insert(TOKEN_RESULT, HeaderValue::from_static(result));
-    }
-    headers
 }
 
 impl Edge {
@@ -141,21 +97,21 @@ impl Edge {
     pub async fn obtain(
         &self,
         property: &Arc<Property>,
-        wanted: Wanted,
+        wanted: &Wanted<'_>,
         now: Duration,
     ) -> Result<Obtained, EdgeError> {
-        let key = wanted.key(property);
-        if wanted.is_shareable() {
+        let key = wanted.place.key(property);
+        if wanted.is_shareable(property) {
             if let Some(playlist) = self.playlists.fresh(&key, now) {
                 property.metrics.cache_hits.inc();
                 return Ok(Obtained::Shared(Object::Playlist(playlist), How::Hit));
             }
-            if names_a_playlist(&wanted.path) || self.playlists.knows(&key) {
+            if names_a_playlist(&wanted.place.path) || self.playlists.knows(&key) {
                 let (object, how) = self.share(property, wanted, key, now).await?;
                 return Ok(Obtained::Shared(object, how));
             }
-        } else if names_a_playlist(&wanted.path) {
-            let object = fetch_whole(property, &wanted, now).await?;
+        } else if names_a_playlist(&wanted.place.path) {
+            let object = fetch_whole(property, &wanted.place, wanted.headers(property), now).await?;
             return Ok(Obtained::Shared(object, How::Miss));
         }
         self.stream(property, wanted, key, now).await
@@ -165,14 +121,16 @@ impl Edge {
     async fn share(
         &self,
         property: &Arc<Property>,
-        wanted: Wanted,
+        wanted: &Wanted<'_>,
         key: String,
         now: Duration,
     ) -> Result<(Object, How), EdgeError> {
-        let wait = if wanted.is_blocking() { self.wait.max(property.blocking_timeout) } else { self.wait };
+        let wait =
+            if wanted.place.is_blocking() { self.wait.max(property.blocking_timeout) } else { self.wait };
         let (playlists, property_then, key_then) = (self.playlists.clone(), property.clone(), key.clone());
+        let (place, headers) = (wanted.place.clone(), wanted.headers(property));
         let fetch = async move {
-            let object = fetch_whole(&property_then, &wanted, now).await?;
+            let object = fetch_whole(&property_then, &place, headers, now).await?;
             if let Object::Playlist(playlist) = &object
                 && !playlist.fresh_for.is_zero()
             {
@@ -187,7 +145,7 @@ impl Edge {
             }
             Joined::Waited(object) => {
                 property.metrics.cache_collapsed.inc();
-                Ok((object?, How::Collapsed))
+                Ok((object?.for_another(), How::Collapsed))
             }
         }
     }
@@ -197,17 +155,14 @@ impl Edge {
     async fn stream(
         &self,
         property: &Arc<Property>,
-        wanted: Wanted,
+        wanted: &Wanted<'_>,
         key: String,
         now: Duration,
     ) -> Result<Obtained, EdgeError> {
-        let asked_for_part = wanted.headers.contains_key(RANGE);
-        let path_and_query = wanted.path_and_query();
-        let response =
-            property.source.fetch(&wanted.method, &path_and_query, wanted.headers.clone(), None, now).await?;
-        if response.status() == StatusCode::PARTIAL_CONTENT && !asked_for_part {
-            return Err(EdgeError::UnaskedPart);
-        }
+        let path_and_query = wanted.place.path_and_query();
+        let headers = wanted.headers(property);
+        let response = property.source.fetch(&wanted.method, &path_and_query, headers, None, now).await?;
+        refuse_unasked(response.status(), wanted.client)?;
         let (parts, mut content) = response.into_parts();
         let is_body = wanted.method == Method::GET
             && matches!(parts.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
@@ -222,12 +177,12 @@ impl Edge {
         }
         // The whole playlist is needed, once: not a part of it, and its body also where only the head was asked for.
         let whole = if parts.status == StatusCode::OK && wanted.method == Method::GET {
-            read_object(property, &wanted, parts, content, now).await?
+            read_object(property, &wanted.place, parts, content, now).await?
         } else {
-            fetch_whole(property, &wanted, now).await?
+            fetch_whole(property, &wanted.place, wanted.headers(property), now).await?
         };
         if let Object::Playlist(playlist) = &whole
-            && wanted.is_shareable()
+            && wanted.is_shareable(property)
             && !playlist.fresh_for.is_zero()
         {
             self.playlists.keep(key, playlist.clone());
@@ -238,24 +193,36 @@ impl Edge {
 }
 
 /// Fetches an object whole, unconditionally, as GET.
-async fn fetch_whole(property: &Property, wanted: &Wanted, now: Duration) -> Result<Object, EdgeError> {
-    let mut headers = wanted.headers.clone();
+async fn fetch_whole(
+    property: &Property,
+    place: &Place,
+    mut headers: HeaderMap,
+    now: Duration,
+) -> Result<Object, EdgeError> {
     for name in [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_MATCH, IF_UNMODIFIED_SINCE] {
         headers.remove(name);
     }
-    let patience = wanted.is_blocking().then_some(property.blocking_timeout);
-    let path_and_query = wanted.path_and_query();
+    let patience = place.is_blocking().then_some(property.blocking_timeout);
+    let path_and_query = place.path_and_query();
     let response = property.source.fetch(&Method::GET, &path_and_query, headers, patience, now).await?;
-    if response.status() == StatusCode::PARTIAL_CONTENT {
-        return Err(EdgeError::UnaskedPart);
-    }
+    refuse_unasked(response.status(), &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
-    read_object(property, wanted, parts, content, now).await
+    read_object(property, place, parts, content, now).await
+}
+
+/// A part, or word that nothing changed, is an answer only to a request that asked for it.
+fn refuse_unasked(status: StatusCode, asked: &HeaderMap) -> Result<(), EdgeError> {
+    let is_conditional = asked.contains_key(IF_NONE_MATCH) || asked.contains_key(IF_MODIFIED_SINCE);
+    match status {
+        StatusCode::PARTIAL_CONTENT if !asked.contains_key(RANGE) => Err(EdgeError::UnaskedPart),
+        StatusCode::NOT_MODIFIED if !is_conditional => Err(EdgeError::UnaskedNotModified),
+        _ => Ok(()),
+    }
 }
 
 async fn read_object(
     property: &Property,
-    wanted: &Wanted,
+    place: &Place,
     mut parts: response::Parts,
     content: Content,
     now: Duration,
@@ -273,9 +240,11 @@ async fn read_object(
     hop::strip(&mut parts.headers);
     parts.headers = detached(&parts.headers);
     if parts.status != StatusCode::OK || !manifest::is_playlist(&source) {
+        // A body that came in chunks has a length now, for HEAD too.
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(raw.len() as u64));
         return Ok(Object::Whole(Arc::new(parts), raw));
     }
-    let base = Base::parse(&wanted.url())?;
+    let base = Base::parse(&place.url())?;
     let name = &property.rules.session_name;
     let template = Template::compile(&source, &base, &property.hosts, name, &property.manifest)?;
     count_references(property, &template);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{COOKIE, HeaderValue};
+use http::header::HeaderValue;
 
 use crate::domain::manifest::classify;
 use crate::domain::manifest::placement::Placement;
-use crate::domain::policy::{Admission, Place};
+use crate::domain::policy::{self, Admission, Place};
 use crate::domain::session::text::Session;
 use crate::domain::session::{At, Life, carrier};
 use crate::domain::token::reason::Reason;
@@ -17,9 +17,10 @@ use crate::store::playlists::Playlist;
 
 use super::Edge;
 use super::error::EdgeError;
-use super::obtain::{Object, Obtained, Wanted};
+use super::obtain::{Object, Obtained};
 use super::property::{Carrier, Property};
 use super::target::{Target, origin_query};
+use super::wanted::Wanted;
 
 /// The session of one answer.
 #[derive(Debug, Default)]
@@ -45,6 +46,10 @@ pub enum Form {
     Path {
         inherited: Option<usize>,
     },
+    /// The playlist's own URL carries a component that has expired, with `depth` directories after it.
+    PathAnew {
+        depth: usize,
+    },
 }
 
 /// The text of a session as it goes into one playlist.
@@ -58,7 +63,7 @@ impl Passage {
     /// The name of the place in logs.
     pub fn carrier(&self) -> &'static str {
         match self.form {
-            Form::Path { .. } => "path",
+            Form::Path { .. } | Form::PathAnew { .. } => "path",
             Form::Query => "query",
             Form::Untouched if self.header.is_some() => "header",
             Form::Untouched => "cookie",
@@ -68,7 +73,7 @@ impl Passage {
     pub fn placed(&self) -> Placed {
         let text = match (&self.session, self.form) {
             (Some(session), Form::Query) => session.query_pair(),
-            (Some(session), Form::Path { .. }) => session.path_component(),
+            (Some(session), Form::Path { .. } | Form::PathAnew { .. }) => session.path_component(),
             (_, Form::Untouched) | (None, _) => String::new(),
         };
         Placed { text, form: self.form }
@@ -85,8 +90,18 @@ impl Placed {
             Form::Untouched => Placement::Untouched,
             Form::Query => Placement::Query { pair: &self.text },
             Form::Path { inherited } => Placement::Path { component: &self.text, inherited },
+            Form::PathAnew { depth } => Placement::PathAnew { component: &self.text, depth },
         }
     }
+}
+
+/// What of an answer could carry a session's text in its body.
+#[derive(Clone, Copy, Debug)]
+pub enum Bears<'a> {
+    Playlist(&'a Playlist),
+    /// A steering manifest or an asset list, perhaps.
+    SideDocument,
+    Neither,
 }
 
 /// What a passage is decided by.
@@ -99,31 +114,35 @@ pub struct Bearings<'a> {
 }
 
 impl Edge {
-    /// Decides how the session travels. `playlist` is the object, when it is one; an object that is none needs a
-    /// session only where a cookie or a header can hand it out.
+    /// Decides how the session travels. An object that bears no session in its body needs one only where a cookie or
+    /// a header can hand it out: a segment costs one verification and no text.
     pub async fn passage(
         &self,
         property: &Arc<Property>,
         admission: Admission<'_>,
         at: Bearings<'_>,
-        playlist: Option<&Playlist>,
-        wanted: &Wanted,
+        object: Bears<'_>,
+        wanted: &Wanted<'_>,
     ) -> Result<Passage, EdgeError> {
         match admission {
             Admission::Open | Admission::Unverified(_) => Ok(Passage::default()),
+            Admission::Session { .. } if matches!(object, Bears::Neither) => Ok(Passage::default()),
             Admission::Session { place, presented, .. } => {
-                carried(property, presented, place, at, playlist.is_some())
+                carried(property, presented, place, at, matches!(object, Bears::Playlist(_)))
             }
             Admission::Access { grant } => {
                 property.metrics.count_verification(grant.key_name);
                 let carrier = choose(property, at.headers);
-                let hands_out = playlist.is_some() || matches!(carrier, Carrier::Cookie | Carrier::Header);
+                let hands_out = matches!(object, Bears::Playlist(_))
+                    || matches!(carrier, Carrier::Cookie | Carrier::Header);
                 if !hands_out {
                     return Ok(Passage::default());
                 }
-                let media_duration = match playlist {
-                    Some(playlist) => self.media_duration(property, playlist, wanted, at.now).await,
-                    None => None,
+                let media_duration = match object {
+                    Bears::Playlist(playlist) => {
+                        self.media_duration(property, playlist, wanted, at.now).await
+                    }
+                    Bears::SideDocument | Bears::Neither => None,
                 };
                 let salt = property.rules.salt.of(at.headers)?;
                 let life = match carrier {
@@ -146,7 +165,7 @@ impl Edge {
         &self,
         property: &Arc<Property>,
         playlist: &Playlist,
-        wanted: &Wanted,
+        wanted: &Wanted<'_>,
         now: Duration,
     ) -> Option<Duration> {
         match playlist.template.kind() {
@@ -157,7 +176,7 @@ impl Edge {
                 let path = path::normalise(raw_path).ok()?.into_owned();
                 let child = wanted.beside(path, origin_query(query, &property.query));
                 let Ok(Obtained::Shared(Object::Playlist(child), _)) =
-                    self.obtain(property, child, now).await
+                    self.obtain(property, &child, now).await
                 else {
                     return None;
                 };
@@ -186,15 +205,34 @@ fn minted(property: &Property, session: Session, carrier: Carrier, at: Bearings<
     let name = &property.rules.session_name;
     let set_cookie = || value(&property.cookie.set(name, &session));
     let (form, cookie, header) = match carrier {
-        Carrier::Path => (Form::Path { inherited: None }, stale_cookie(property, at), None),
+        Carrier::Path => (in_path(at), stale_cookie(property, at), None),
         Carrier::Query => (Form::Query, stale_cookie(property, at), None),
-        Carrier::Cookie => (Form::Untouched, set_cookie(), None),
+        Carrier::Cookie => (beside_uris(at), set_cookie(), None),
         // The first playlist carries the session in its URIs; the cookie beside it tells, next time, whether the
         // client returns one.
-        Carrier::Auto => (Form::Path { inherited: None }, set_cookie(), None),
-        Carrier::Header => (Form::Untouched, stale_cookie(property, at), value(&session.header_value())),
+        Carrier::Auto => (in_path(at), set_cookie(), None),
+        Carrier::Header => (beside_uris(at), stale_cookie(property, at), value(&session.header_value())),
     };
     Passage { session: Some(session), form, cookie, header, is_new: true }
+}
+
+/// The form for a session in the path. A playlist's URL that still carries an expired component would hand that one
+/// down to relative references.
+fn in_path(at: Bearings<'_>) -> Form {
+    if at.target.path_token.is_some() {
+        Form::PathAnew { depth: at.target.depth }
+    } else {
+        Form::Path { inherited: None }
+    }
+}
+
+/// The form for a session in a cookie or a header: nothing goes into URIs, save where an expired component in the
+/// playlist's URL has to be climbed over.
+fn beside_uris(at: Bearings<'_>) -> Form {
+    match at.target.path_token {
+        Some(_) => Form::Path { inherited: Some(at.target.depth) },
+        None => Form::Untouched,
+    }
 }
 
 fn carried(
@@ -207,9 +245,10 @@ fn carried(
     let salt = property.rules.salt.of(at.headers)?;
     let place_of_use = At { path: &at.target.path, client: at.client, salt: &salt };
     let session = property.rules.sessions.verify(presented, &place_of_use, at.now)?;
-    let mut passage = Passage::default();
+    let mut passage = Passage { form: beside_uris(at), ..Passage::default() };
     match place {
         Place::Path => passage.form = Form::Path { inherited: Some(at.target.depth) },
+        Place::Query if at.target.path_token.is_some() => passage.form = in_path(at),
         Place::Query => passage.form = Form::Query,
         Place::Cookie if is_playlist => {
             if let Some(renewed) = property.rules.sessions.renewed(&session, &salt, at.now) {
@@ -240,8 +279,7 @@ fn stale_cookie(property: &Property, at: Bearings<'_>) -> Option<HeaderValue> {
 }
 
 fn held_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    carrier::cookie(texts, name).ok().flatten().filter(|value| !value.is_empty())
+    carrier::cookie(policy::cookies(headers), name).ok().flatten().filter(|value| !value.is_empty())
 }
 
 fn value(text: &str) -> Option<HeaderValue> {

@@ -20,11 +20,12 @@ use crate::telemetry::metrics::Kind;
 use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::host::split_port;
-use super::obtain::{Object, Obtained, Wanted, origin_headers};
-use super::passage::Bearings;
+use super::obtain::{Object, Obtained};
+use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
 use super::target::Target;
+use super::wanted::{Place, Wanted};
 use super::{Edge, answer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -96,24 +97,25 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let admission =
+        let mut admission =
             policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
         note(property, &admission, record);
 
         let is_entry = matches!(admission, Admission::Access { .. });
-        let wanted = wanted(property, parts, caller, &target, &admission);
-        let obtained = self.obtain(property, wanted.clone(), caller.now).await?;
+        let wanted = wanted(parts, caller, &target, &admission);
+        let obtained = self.obtain(property, &wanted, caller.now).await?;
 
         let bearings =
             Bearings { target: &target, headers: &parts.headers, client: caller.client, now: caller.now };
-        let found = match &obtained {
-            Obtained::Shared(Object::Playlist(playlist), _) => Some(playlist.clone()),
-            Obtained::Shared(Object::Whole(..), _) | Obtained::Stream(_) => None,
-        };
-        if is_entry && found.is_some() && !property.rules.is_listed(last_segment(&target.path)) {
-            return Err(EdgeError::Denied(Reason::PlaylistNotListed));
+        let bears = obtained.bears();
+        if is_entry
+            && matches!(bears, Bears::Playlist(_))
+            && !property.rules.is_listed(last_segment(&target.path))
+        {
+            admission = property.rules.object(Reason::PlaylistNotListed)?;
+            note(property, &admission, record);
         }
-        let passage = self.passage(property, admission, bearings, found.as_deref(), &wanted).await?;
+        let passage = self.passage(property, admission, bearings, bears, &wanted).await?;
         if let Some(session) = &passage.session {
             record.session(session.id(), passage.carrier());
         }
@@ -196,26 +198,24 @@ fn request_id(parts: &Parts, caller: &Caller<'_>) -> u64 {
         .unwrap_or_else(entropy::number)
 }
 
-fn wanted(
-    property: &Property,
-    parts: &Parts,
-    caller: &Caller<'_>,
+fn wanted<'a>(
+    parts: &'a Parts,
+    caller: &Caller<'a>,
     target: &Target<'_>,
     admission: &Admission<'_>,
-) -> Wanted {
-    let viewer = Viewer { address: caller.client, scheme: caller.scheme, host: caller.host };
-    let (unverified, verified) = match admission {
-        Admission::Unverified(reason) => (Some(*reason), false),
-        Admission::Session { .. } | Admission::Access { .. } => (None, true),
-        Admission::Open => (None, false),
-    };
+) -> Wanted<'a> {
     let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
+    let site = format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase());
     Wanted {
-        site: format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase()),
-        path: target.path.clone(),
-        query: target.origin_query.clone(),
+        place: Place { site, path: target.path.clone(), query: target.origin_query.clone() },
         method: parts.method.clone(),
-        headers: origin_headers(property, &parts.headers, viewer, unverified, verified),
+        client: &parts.headers,
+        viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
+        token_result: match admission {
+            Admission::Unverified(reason) => reason.as_str(),
+            Admission::Session { .. } | Admission::Access { .. } => "valid",
+            Admission::Open => Reason::NoToken.as_str(),
+        },
     }
 }
 
@@ -245,9 +245,9 @@ fn note(property: &Property, admission: &Admission<'_>, record: &mut Record) {
             property.metrics.count_unverified(*reason);
             record.reason(*reason);
         }
-        Admission::Session { admitted, .. } => {
+        Admission::Session { admitted, place, .. } => {
             property.metrics.count_verification(admitted.key_name);
-            record.session(admitted.id(), "");
+            record.session(admitted.id(), place.as_str());
         }
         Admission::Open | Admission::Access { .. } => {}
     }
@@ -261,9 +261,13 @@ fn count_error(property: &Property, error: &EdgeError) {
             OriginError::Connect(_) => metrics.origin_unreachable.inc(),
             OriginError::FirstByte(_) => metrics.origin_timeout.inc(),
             OriginError::Busy(..) => metrics.origin_busy.inc(),
-            OriginError::Invalid(_) | OriginError::Target => metrics.origin_invalid.inc(),
+            OriginError::Closed(_) | OriginError::Invalid(_) | OriginError::Target => {
+                metrics.origin_invalid.inc()
+            }
         },
-        EdgeError::Body(_) | EdgeError::UnaskedPart => metrics.origin_invalid.inc(),
+        EdgeError::Body(_) | EdgeError::UnaskedPart | EdgeError::UnaskedNotModified => {
+            metrics.origin_invalid.inc()
+        }
         EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
             metrics.playlists_refused.inc()
         }
@@ -282,6 +286,9 @@ fn hand_out(
     header: Option<HeaderValue>,
     name: &str,
 ) {
+    if cookie.is_some() || header.is_some() {
+        answer::forbid_keeping(response.headers_mut());
+    }
     if let Some(cookie) = cookie {
         response.headers_mut().append(http::header::SET_COOKIE, cookie);
     }

@@ -82,9 +82,8 @@ pub fn remove_private(headers: &mut HeaderMap, cookies_kept: &[String]) {
     let kept: Vec<String> = headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .map(str::trim)
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| std::str::from_utf8(pair).ok().map(str::trim))
         .filter(|pair| {
             let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
             cookies_kept.iter().any(|kept| kept == name)

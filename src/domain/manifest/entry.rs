@@ -5,6 +5,7 @@
 //! goes back to the first URL.
 
 use super::base::Base;
+use super::personalise::lead_over;
 use super::placement::{Placement, guarded};
 
 /// What `EXT-X-STREAM-INF` says of the one variant. RFC 8216bis requires `BANDWIDTH`; with one variant no
@@ -16,11 +17,18 @@ pub fn entry(base: &Base, placement: &Placement<'_>, bandwidth_bits_per_second: 
     let (component, pair) = match *placement {
         Placement::Untouched | Placement::Path { inherited: Some(_), .. } => (None, None),
         Placement::Query { pair } => (None, Some(guarded(pair, false))),
-        Placement::Path { component, inherited: None } => (Some(guarded(component, true)), None),
+        Placement::Path { component, inherited: None } | Placement::PathAnew { component, .. } => {
+            (Some(guarded(component, true)), None)
+        }
+    };
+    let lead = match *placement {
+        Placement::PathAnew { depth, .. } => lead_over(base.directory(), depth).1,
+        Placement::Untouched | Placement::Query { .. } | Placement::Path { .. } => String::new(),
     };
     let mut text = format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH={bandwidth_bits_per_second}\n");
     match component {
         Some(component) => {
+            text.push_str(&lead);
             text.push_str(&component);
             text.push('/');
         }

@@ -134,6 +134,10 @@ impl Insertion {
             Placement::Path { component, inherited } => {
                 Self::Path(Component::new(template, &guarded(component, true), inherited))
             }
+            Placement::PathAnew { component, depth } => {
+                let placed = Component::new(template, &guarded(component, true), Some(depth));
+                Self::Path(Component { inherited_levels: None, ..placed })
+            }
         }
     }
 }
@@ -181,15 +185,9 @@ impl Component {
         for piece in ["/", component, "/", &template.last_segment] {
             text.extend_from_slice(piece.as_bytes());
         }
-        let mut lead = Vec::new();
-        let mut inherited_levels = None;
-        if let Some(levels) = inherited {
-            let (levels, directories) = last_directories(&template.directory, levels);
-            lead.reserve_exact((levels + 1) * 3 + directories.len());
-            (0..=levels).for_each(|_| lead.extend_from_slice(b"../"));
-            lead.extend_from_slice(directories.as_bytes());
-            inherited_levels = Some(levels);
-        }
+        let lead = inherited.map(|levels| lead_over(&template.directory, levels));
+        let inherited_levels = lead.as_ref().map(|(levels, _)| *levels);
+        let lead = lead.map_or_else(Vec::new, |(_, text)| text.into_bytes());
         Self { text, slash_end: component.len() + 2, inherited_levels, lead }
     }
 
@@ -209,6 +207,13 @@ impl Component {
             PathForm::SameDocument => &self.text[1..],
         }
     }
+}
+
+/// What leads from a document's directory over a component `levels` directories up, and down again beside it: how many
+/// of these directories there are, and the text.
+pub(super) fn lead_over(directory: &str, levels: usize) -> (usize, String) {
+    let (found, text) = last_directories(directory, levels);
+    (found, "../".repeat(found + 1) + text)
 }
 
 /// The last `levels` directories of a path that begins and ends with a slash, and how many there were.

@@ -13,6 +13,9 @@ pub enum Placement<'a> {
     /// `hdntl=…`, escaped for a path. `inherited`: how many directories stand between the component and the
     /// last segment in the playlist's own URL; None when that URL carries none.
     Path { component: &'a str, inherited: Option<usize> },
+    /// As `Path`, in a playlist whose own URL carries a component that has expired, `depth` directories before its last
+    /// segment: every reference that would inherit the old one climbs over it.
+    PathAnew { component: &'a str, depth: usize },
 }
 
 /// The text with whatever could end a line, a quoted string or its own place in a URL escaped.

@@ -6,9 +6,8 @@ use crate::domain::token::edgeauth::verify::Verifier;
 use crate::domain::token::grant::{Grant, UnixTime};
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::query;
-use http::header::COOKIE;
 
-use super::{Request, texts};
+use super::{Request, cookies, texts};
 
 /// What a property asks for.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ impl Access {
         for location in &checked.locations {
             let value = match location {
                 Location::Query => sole(query::values(request.query, &checked.name))?,
-                Location::Cookie => carrier::cookie(texts(request.headers, COOKIE.as_str()), &checked.name)?,
+                Location::Cookie => carrier::cookie(cookies(request.headers), &checked.name)?,
                 Location::Header => sole(texts(request.headers, &checked.name))?,
             };
             let Some(value) = value.filter(|value| !value.is_empty()) else { continue };

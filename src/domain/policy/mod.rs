@@ -65,6 +65,17 @@ pub enum Place {
     Header,
 }
 
+impl Place {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Cookie => "cookie",
+            Self::Header => "header",
+        }
+    }
+}
+
 /// By what right a request passes.
 #[derive(Debug)]
 pub enum Admission<'a> {
@@ -83,10 +94,7 @@ pub fn admit<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<
     if matches!(rules.access, Access::Open) {
         return Ok(Admission::Open);
     }
-    match judge(rules, request, now) {
-        Err(reason) if rules.access.is_verify_only() => Ok(Admission::Unverified(reason)),
-        judged => judged,
-    }
+    judge(rules, request, now).or_else(|reason| rules.object(reason))
 }
 
 fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admission<'a>, Reason> {
@@ -96,7 +104,11 @@ fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admi
         Found::None => None,
     };
     match rules.access.verify(request, now) {
-        Ok(grant) if rules.may_enter(request.path) => Ok(Admission::Access { grant }),
+        Ok(grant) if rules.may_enter(request.path) => {
+            // Whoever lacks a salt header cannot have a session, which is told before anything is fetched.
+            rules.salt.of(request.headers)?;
+            Ok(Admission::Access { grant })
+        }
         Ok(_) => Err(Reason::PlaylistNotListed),
         Err(Reason::NoToken) => Err(against_session.unwrap_or(Reason::NoToken)),
         Err(reason) => Err(reason),
@@ -119,7 +131,7 @@ fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Fo
     let places = [
         (Place::Path, request.path_token),
         (Place::Query, sole(query::values(request.query, name))?),
-        (Place::Cookie, carrier::cookie(texts(request.headers, COOKIE.as_str()), name)?),
+        (Place::Cookie, carrier::cookie(cookies(request.headers), name)?),
         (Place::Header, sole(texts(request.headers, name))?),
     ];
     let mut failed = None;
@@ -139,6 +151,11 @@ fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Fo
 }
 
 impl Rules {
+    /// What becomes of a request that `reason` speaks against: a refusal, or, where tokens are only verified, none.
+    pub fn object<'a>(&self, reason: Reason) -> Result<Admission<'a>, Reason> {
+        if self.access.is_verify_only() { Ok(Admission::Unverified(reason)) } else { Err(reason) }
+    }
+
     /// Whether an access token may be used on this name. Only playlists are listed; other names are not judged.
     pub fn may_enter(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -157,6 +174,12 @@ pub fn names_a_playlist(path: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| {
         extension.eq_ignore_ascii_case("m3u8") || extension.eq_ignore_ascii_case("m3u")
     })
+}
+
+/// The cookies of a request, one text each. One that is no UTF-8 (another application's) is passed over alone.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| std::str::from_utf8(pair).ok())
 }
 
 /// The values of a header field that are text.

@@ -40,6 +40,23 @@ impl TestEdge {
         Self::with_config(&property).await
     }
 
+    /// An edge with one property, `test`, that asks for no token. `origin` are the keys of its origin, `urls` among
+    /// them; `extra` goes into the property.
+    pub async fn open(origin: &str, extra: &str) -> Self {
+        Self::with_config(&format!(
+            "[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ {origin} }}\naccess = {{ action = \"open\" }}\n{extra}\n"
+        ))
+        .await
+    }
+
+    /// The value of a counter or level of the property `test`; `labels` stand after the property's.
+    pub async fn metric(&self, name: &str, labels: &str) -> u64 {
+        let start = format!("sluicegate_{name}{{property=\"test\"{labels}}} ");
+        let text = super::get(self.admin, "/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{start}\n{text}"))
+    }
+
     /// An edge of this configuration; `[server]`, `[admin]` and `[log]` are added.
     pub async fn with_config(properties: &str) -> Self {
         let text = format!(
@@ -93,4 +110,20 @@ pub fn signed(target: Target, expires: u64, session_id: Option<&str>, payload: O
         now: Duration::from_secs(START),
     };
     format!("hdnts={}", sign(&request).expect("a token"))
+}
+
+impl TestEdge {
+    /// What the operators' listener says of this counter, with its labels: `denials_total{property="test",reason="expired"}`.
+    pub async fn count(&self, counter: &str) -> u64 {
+        let text = super::get(self.admin, "/metrics").await.text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("sluicegate_")?.strip_prefix(counter)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {counter} in {text}"))
+    }
+
+    /// How often the property `test` refused for this reason.
+    pub async fn denials(&self, reason: &str) -> u64 {
+        self.count(&format!("denials_total{{property=\"test\",reason=\"{reason}\"}}")).await
+    }
 }

@@ -2,7 +2,13 @@
 
 pub mod client;
 pub mod edge;
+pub mod logged;
 pub mod origin;
+pub mod player;
+pub mod script;
+pub mod stage;
+pub mod tls;
+pub mod token;
 
 pub use client::{Reply, get, request};
 pub use edge::TestEdge;

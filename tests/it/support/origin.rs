@@ -162,6 +162,8 @@ impl TestOrigin {
 }
 
 async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    // Head and body are written apart; without this the second waits for the first's acknowledgement.
+    stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     loop {
         let end = loop {
