@@ -58,7 +58,7 @@ impl Place {
 
     /// The key of the store. Sites are apart: a template holds for one, and so may what an origin answers.
     pub fn key(&self, property: &Property) -> String {
-        format!("{}\n{}\n{}", property.name, self.site, self.path_and_query())
+        [&*property.name, "\n", &self.site, "\n", &self.path, "?", &self.query].concat()
     }
 
     /// RFC 8216bis §6.2.5.2: a blocking playlist reload is held back until its part is there.
