@@ -1,4 +1,5 @@
-//! HTTP dates (RFC 9110 §5.6.7), read as caches are asked to: any case, nothing but GMT, nothing else forgiven.
+//! HTTP dates (RFC 9110 §5.6.7), read as caches are asked to: any case, nothing but GMT, nothing else
+//! forgiven.
 
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ const DAYS: [&[u8]; 7] =
 const MONTHS: [&[u8; 3]; 12] =
     [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 
-/// The Unix time that a date names; dates before 1970 read as 1970. `now` settles what century two digits mean.
+/// The Unix time that a date names; dates before 1970 read as 1970. `now` settles what century two digits
+/// mean.
 ///
-/// RFC 9110 §5.6.7: "A recipient that parses a timestamp value in an HTTP field MUST accept all three HTTP-date formats."
-/// RFC 9111 §4.2: "Although all date formats are specified to be case-sensitive, a cache recipient SHOULD match the
-/// field value case-insensitively"; "a cache recipient SHOULD consider a date with a zone abbreviation other than GMT
-/// to be invalid for calculating expiration".
+/// RFC 9110 §5.6.7: "A recipient that parses a timestamp value in an HTTP field MUST accept all three
+/// HTTP-date formats." RFC 9111 §4.2: "Although all date formats are specified to be case-sensitive, a cache
+/// recipient SHOULD match the field value case-insensitively"; "a cache recipient SHOULD consider a date with
+/// a zone abbreviation other than GMT to be invalid for calculating expiration".
 pub fn parse(text: &[u8], now: Duration) -> Option<Duration> {
     let date = match text.len() {
         29 if text[3] == b',' => imf_fixdate(text)?,
@@ -30,7 +32,8 @@ pub fn read(value: &HeaderValue, now: Duration) -> Option<Duration> {
     parse(value.as_bytes(), now)
 }
 
-/// The date in the one format that may be sent. `when` is a Unix time; what is beyond the year 9999 is cut there.
+/// The date in the one format that may be sent. `when` is a Unix time; what is beyond the year 9999 is cut
+/// there.
 pub fn value(when: Duration) -> HeaderValue {
     const LAST: u64 = 253_402_300_799;
     let time = std::time::UNIX_EPOCH + Duration::from_secs(when.as_secs().min(LAST));
@@ -77,9 +80,9 @@ fn rfc850(text: &[u8], now: Duration) -> Option<Civil> {
     let fits = rest.len() == 24 && weekday(name, usize::MAX) && &rest[..2] == b", ";
     (fits && rest[4] == b'-' && rest[8] == b'-' && rest[11] == b' ').then_some(())?;
     rest[20..].eq_ignore_ascii_case(b" GMT").then_some(())?;
-    // RFC 9110 §5.6.7: "Recipients of a timestamp value in rfc850-date format, which uses a two-digit year, MUST
-    // interpret a timestamp that appears to be more than 50 years in the future as representing the most recent year in
-    // the past that had the same last two digits."
+    // RFC 9110 §5.6.7: "Recipients of a timestamp value in rfc850-date format, which uses a two-digit year,
+    // MUST interpret a timestamp that appears to be more than 50 years in the future as representing the most
+    // recent year in the past that had the same last two digits."
     let this_year = year_of(now);
     let mut year = this_year - this_year % 100 + digits(&rest[9..11])?;
     if year > this_year + 50 {
@@ -222,8 +225,10 @@ mod tests {
         }
 
         #[test]
-        fn near_dates_do_not_panic(text in "[A-Za-z]{3,9},? [0-9 ]{2}[ -][A-Za-z]{3}[ -][0-9]{2,4} [0-9:]{7,8} [A-Z]{3}") {
-            let _ = parse(text.as_bytes(), NOW);
+        fn near_dates_do_not_panic(
+            day in "[A-Za-z]{3,9},? [0-9 ]{2}[ -][A-Za-z]{3}[ -][0-9]{2,4}", time in "[0-9:]{7,8} [A-Z]{3}",
+        ) {
+            let _ = parse(format!("{day} {time}").as_bytes(), NOW);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `Cache-Control`, read once into a small struct (RFC 9111 §5.2), and what else stands for it.
 //!
-//! What cannot be understood errs towards the origin: a lifetime that is no number or is given twice is over at once, a
-//! list of fields that names none means the whole answer, a field that ends inside a quoted string is not to be stored.
+//! What cannot be understood errs towards the origin: a lifetime that is no number or is given twice is over
+//! at once, a list of fields that names none means the whole answer, a field that ends inside a quoted string
+//! is not to be stored.
 
 use std::time::Duration;
 
@@ -42,14 +43,16 @@ pub enum Flag {
     /// RFC 8246.
     Immutable = 1 << 7,
     NoTransform = 1 << 8,
-    /// The directives come from a field for this kind of cache, so that `Cache-Control` and `Expires` do not count.
+    /// The directives come from a field for this kind of cache, so that `Cache-Control` and `Expires` do not
+    /// count.
     Targeted = 1 << 9,
 }
 
 impl ResponseDirectives {
-    /// RFC 9213 §2.2: "the cache MUST select the first (in target-list order) field with a valid, non-empty value and
-    /// use its value to determine the caching policy for the response, and it MUST ignore the Cache-Control and Expires
-    /// header fields in that response, unless no valid, non-empty value is available".
+    /// RFC 9213 §2.2: "the cache MUST select the first (in target-list order) field with a valid, non-empty
+    /// value and use its value to determine the caching policy for the response, and it MUST ignore the
+    /// Cache-Control and Expires header fields in that response, unless no valid, non-empty value is
+    /// available".
     pub fn read(headers: &HeaderMap) -> Self {
         targeted::read(headers).unwrap_or_else(|| Self::read_cache_control(headers))
     }
@@ -76,12 +79,14 @@ impl ResponseDirectives {
         }
     }
 
-    /// RFC 9111 §5.2: "Cache directives are identified by a token, to be compared case-insensitively, and have an
-    /// optional argument that can use both token and quoted-string syntax. For the directives defined below that define
-    /// arguments, recipients ought to accept both forms".
+    /// RFC 9111 §5.2: "Cache directives are identified by a token, to be compared case-insensitively, and
+    /// have an optional argument that can use both token and quoted-string syntax. For the directives defined
+    /// below that define arguments, recipients ought to accept both forms".
     fn take(&mut self, member: &Member<'_>) {
         let Member::Parameter { name, value, .. } = member else {
-            return self.set(Flag::NoStore, true);
+            // Nothing lifts both.
+            self.set(Flag::NoStore, true);
+            return self.set(Flag::Private, true);
         };
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if let Some(flag) = flag(|known| is(known)) {
@@ -100,10 +105,11 @@ impl ResponseDirectives {
         }
     }
 
-    /// RFC 9111 §5.2.2.4: "The qualified form of the no-cache response directive, with an argument that lists one or
-    /// more field names, indicates that a cache MAY use the response to satisfy a subsequent request, … if the listed
-    /// header fields are excluded from the subsequent response"; §5.2.2.7: "a shared cache MUST NOT store the listed
-    /// header fields if they are present in the original response, but MAY store the remainder".
+    /// RFC 9111 §5.2.2.4: "The qualified form of the no-cache response directive, with an argument that lists
+    /// one or more field names, indicates that a cache MAY use the response to satisfy a subsequent request,
+    /// … if the listed header fields are excluded from the subsequent response"; §5.2.2.7: "a shared cache
+    /// MUST NOT store the listed header fields if they are present in the original response, but MAY store
+    /// the remainder".
     pub(super) fn withhold(&mut self, flag: Flag, fields: Option<&[u8]>) {
         let Some(fields) = fields else { return self.set(flag, true) };
         let names: Option<Vec<_>> =
@@ -131,9 +137,10 @@ pub(super) fn flag(is: impl Fn(&str) -> bool) -> Option<Flag> {
     FLAGS.iter().find(|(name, _)| is(name)).map(|(_, flag)| *flag)
 }
 
-/// RFC 9111 §4.2.1: "When there is more than one value present for a given directive …, either the first occurrence
-/// should be used or the response should be considered stale. … Caches are encouraged to consider responses that have
-/// invalid freshness information (e.g., a max-age directive with non-integer content) to be stale."
+/// RFC 9111 §4.2.1: "When there is more than one value present for a given directive …, either the first
+/// occurrence should be used or the response should be considered stale. … Caches are encouraged to consider
+/// responses that have invalid freshness information (e.g., a max-age directive with non-integer content) to
+/// be stale."
 fn narrow(slot: &mut Option<Duration>, value: Option<&[u8]>) {
     let stated = value.and_then(seconds).unwrap_or(Duration::ZERO);
     *slot = match *slot {
@@ -142,9 +149,9 @@ fn narrow(slot: &mut Option<Duration>, value: Option<&[u8]>) {
     };
 }
 
-/// RFC 9111 §1.2.2: `delta-seconds = 1*DIGIT`; "If a cache receives a delta-seconds value greater than the greatest
-/// integer it can represent, … the cache MUST consider the value to be 2147483648 (2^31) or the greatest positive integer
-/// it can conveniently represent."
+/// RFC 9111 §1.2.2: `delta-seconds = 1*DIGIT`; "If a cache receives a delta-seconds value greater than the
+/// greatest integer it can represent, … the cache MUST consider the value to be 2147483648 (2^31) or the
+/// greatest positive integer it can conveniently represent."
 pub fn seconds(text: &[u8]) -> Option<Duration> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
@@ -155,7 +162,8 @@ pub fn seconds(text: &[u8]) -> Option<Duration> {
     Some(Duration::from_secs(read))
 }
 
-/// What a viewer says of the answer it wants (RFC 9111 §5.2.1). "They are advisory; caches MAY implement them".
+/// What a viewer says of the answer it wants (RFC 9111 §5.2.1). "They are advisory; caches MAY implement
+/// them".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestDirectives {
     flags: u8,
@@ -181,14 +189,11 @@ impl RequestDirectives {
                 read.take(&member);
             }
         }
-        // RFC 9111 §5.4: Pragma was defined "so that clients could specify a 'no-cache' request"; it says nothing
-        // where Cache-Control speaks, and nothing in a response.
-        if !has_cache_control {
-            let says_no_cache = |member: Member<'_>| matches!(member, Member::Parameter { name, .. } if name.eq_ignore_ascii_case(b"no-cache"));
-            if headers.get_all(PRAGMA).iter().any(|value| list::members(value.as_bytes()).any(says_no_cache))
-            {
-                read.flags |= Self::NO_CACHE;
-            }
+        // RFC 9111 §5.4: Pragma was defined "so that clients could specify a 'no-cache' request"; it says
+        // nothing where Cache-Control speaks, and nothing in a response.
+        let mut pragma = headers.get_all(PRAGMA).iter().flat_map(|value| list::tokens(value.as_bytes()));
+        if !has_cache_control && pragma.any(|directive| directive.eq_ignore_ascii_case(b"no-cache")) {
+            read.flags |= Self::NO_CACHE;
         }
         read
     }
@@ -201,8 +206,9 @@ impl RequestDirectives {
         self.flags & Self::NO_STORE != 0
     }
 
-    /// RFC 9111 §5.2.1.7: "Caches that honor this request directive SHOULD, upon receiving it, respond with either a
-    /// stored response consistent with the other constraints of the request or a 504 (Gateway Timeout) status code."
+    /// RFC 9111 §5.2.1.7: "Caches that honor this request directive SHOULD, upon receiving it, respond with
+    /// either a stored response consistent with the other constraints of the request or a 504 (Gateway
+    /// Timeout) status code."
     pub const fn only_if_cached(&self) -> bool {
         self.flags & Self::ONLY_IF_CACHED != 0
     }

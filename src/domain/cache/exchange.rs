@@ -21,8 +21,9 @@ pub struct Exchange<'a> {
     /// The fields that it answered with.
     pub response: &'a HeaderMap,
     pub directives: &'a ResponseDirectives,
-    /// Unix times at which the request went out and the head of the answer came in. For a blocking playlist reload, which
-    /// an origin holds back on purpose until the playlist is made, both are the latter: the wait is no age.
+    /// Unix times at which the request went out and the head of the answer came in. For a blocking playlist
+    /// reload, which an origin holds back on purpose until the playlist is made, both are the latter: the
+    /// wait is no age.
     pub requested: Duration,
     pub received: Duration,
 }
@@ -35,9 +36,9 @@ pub struct Stated {
 }
 
 impl Exchange<'_> {
-    /// RFC 9111 §4.2.1, the first match of: `s-maxage`, `max-age`, "If the Expires response header field is present, use
-    /// its value minus the value of the Date response header field (using the time the message was received if it is not
-    /// present)".
+    /// RFC 9111 §4.2.1, the first match of: `s-maxage`, `max-age`, "If the Expires response header field is
+    /// present, use its value minus the value of the Date response header field (using the time the message
+    /// was received if it is not present)".
     pub fn stated(&self) -> Option<Stated> {
         if let Some(lifetime) = self.directives.shared_max_age {
             return Some(Stated { lifetime, is_shared: true });
@@ -46,8 +47,8 @@ impl Exchange<'_> {
         Some(Stated { lifetime, is_shared: false })
     }
 
-    /// RFC 9111 §5.3: "A cache recipient MUST interpret invalid date formats, especially the value "0", as representing a
-    /// time in the past (i.e., "already expired")."
+    /// RFC 9111 §5.3: "A cache recipient MUST interpret invalid date formats, especially the value "0", as
+    /// representing a time in the past (i.e., "already expired")."
     fn expires_after(&self) -> Option<Duration> {
         if self.directives.has(Flag::Targeted) {
             return None;
@@ -61,8 +62,8 @@ impl Exchange<'_> {
         Some(expires.saturating_sub(self.date()))
     }
 
-    /// RFC 9110 §6.6.1: a recipient of an answer without `Date` "MUST record the time it was received"; one that is no
-    /// date counts as none.
+    /// RFC 9110 §6.6.1: a recipient of an answer without `Date` "MUST record the time it was received"; one
+    /// that is no date counts as none.
     pub fn date(&self) -> Duration {
         self.time_in(&DATE).unwrap_or(self.received)
     }
@@ -75,16 +76,16 @@ impl Exchange<'_> {
         self.response.get(name).and_then(|value| date::read(value, self.received))
     }
 
-    /// RFC 9111 §5.1: "a cache encountering a message with a list-based Age field value SHOULD use the first member of
-    /// the field value, discarding subsequent ones. If the field value … is invalid (e.g., it contains something other
-    /// than a non-negative integer), a cache SHOULD ignore the field."
+    /// RFC 9111 §5.1: "a cache encountering a message with a list-based Age field value SHOULD use the first
+    /// member of the field value, discarding subsequent ones. If the field value … is invalid (e.g., it
+    /// contains something other than a non-negative integer), a cache SHOULD ignore the field."
     pub fn stated_age(&self) -> Option<Duration> {
         let first = self.response.get(AGE)?.as_bytes().split(|&byte| byte == b',').next()?;
         seconds(first.trim_ascii())
     }
 
-    /// RFC 9110 §9.3.3: "Responses to POST requests are only cacheable when they include explicit freshness information
-    /// and a Content-Location header field that has the same value as the POST's target URI".
+    /// RFC 9110 §9.3.3: "Responses to POST requests are only cacheable when they include explicit freshness
+    /// information and a Content-Location header field that has the same value as the POST's target URI".
     pub fn locates_its_target(&self) -> bool {
         let Some(location) = self.response.get(CONTENT_LOCATION).and_then(|value| value.to_str().ok()) else {
             return false;
@@ -96,9 +97,9 @@ impl Exchange<'_> {
 
 /// Gives an answer that has no readable `Date` the time at which it came, before it is stored or sent on.
 ///
-/// RFC 9110 §6.6.1: "A recipient with a clock that receives a response message without a Date header field MUST record the
-/// time it was received and append a corresponding Date header field to the message's header section if it is cached or
-/// forwarded downstream."
+/// RFC 9110 §6.6.1: "A recipient with a clock that receives a response message without a Date header field
+/// MUST record the time it was received and append a corresponding Date header field to the message's header
+/// section if it is cached or forwarded downstream."
 pub fn stamp(response: &mut HeaderMap, received: Duration) {
     let is_dated = response.get(DATE).and_then(|value| date::read(value, received)).is_some();
     if !is_dated {
@@ -106,8 +107,8 @@ pub fn stamp(response: &mut HeaderMap, received: Duration) {
     }
 }
 
-/// The `Age` of an answer from the store. RFC 9111 §4: "a cache MUST generate an Age header field, replacing any present in
-/// the response with a value equal to the stored response's current_age".
+/// The `Age` of an answer from the store. RFC 9111 §4: "a cache MUST generate an Age header field, replacing
+/// any present in the response with a value equal to the stored response's `current_age`".
 pub fn age_value(age: Duration) -> HeaderValue {
     HeaderValue::from(age.as_secs())
 }

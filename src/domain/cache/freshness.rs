@@ -5,8 +5,10 @@ use std::time::Duration;
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, Method, StatusCode};
 
+use super::cache_status::Forward;
 use super::directives::{Flag, RequestDirectives, ResponseDirectives};
 use super::exchange::Exchange;
+use super::lifetime::{Source, age_at_arrival, lifetime_of};
 use super::rules::{Rules, Unstated};
 use super::storable::storable;
 use super::vary::Selection;
@@ -25,17 +27,6 @@ pub struct Freshness {
     pub stale_if_error: Duration,
     reuse: Reuse,
     is_immutable: bool,
-}
-
-/// Where a lifetime comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    Forced,
-    Stated,
-    /// Of the kind, or of errors.
-    Default,
-    Heuristic,
-    None,
 }
 
 /// What the origin has said of using its answer again.
@@ -60,7 +51,8 @@ pub enum Verdict {
     StaleAccepted,
     /// Serve it, and ask the origin meanwhile.
     StaleWhileRevalidate,
-    /// Ask the origin first. If it cannot be reached or answers 500, 502, 503 or 504 before `until` (Unix time), serve it.
+    /// Ask the origin first. If it cannot be reached or answers 500, 502, 503 or 504 before `until` (Unix
+    /// time), serve it.
     StaleIfError { until: Duration },
     /// Ask the origin first, and serve nothing that it has not confirmed.
     MustRevalidate,
@@ -89,13 +81,13 @@ impl Freshness {
         }
     }
 
-    /// RFC 9111 §4.2.3: "resident_time = now - response_time; current_age = corrected_initial_age + resident_time;". A clock
-    /// that was set back makes nothing younger than it came.
+    /// RFC 9111 §4.2.3: `resident_time = now - response_time; current_age = corrected_initial_age +
+    /// resident_time;`. A clock that was set back makes nothing younger than it came.
     pub fn age(&self, now: Duration) -> Duration {
         self.age_at_arrival.saturating_add(now.saturating_sub(self.received))
     }
 
-    /// RFC 9111 §4.2: "response_is_fresh = (freshness_lifetime > current_age)".
+    /// RFC 9111 §4.2: `response_is_fresh = (freshness_lifetime > current_age)`.
     pub fn is_fresh(&self, now: Duration) -> bool {
         self.lifetime > self.age(now)
     }
@@ -105,8 +97,13 @@ impl Freshness {
         let signed = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         match self.lifetime.checked_sub(self.age(now)) {
             Some(left) => signed(left),
-            None => -signed(self.age(now) - self.lifetime),
+            None => -signed(self.staleness(self.age(now))),
         }
+    }
+
+    /// Why a request for it went forward, for `Cache-Status`.
+    pub fn forward(&self, now: Duration) -> Forward {
+        if self.is_fresh(now) && self.reuse != Reuse::Validated { Forward::Request } else { Forward::Stale }
     }
 
     /// What is to be done with the answer for a viewer who says `asked`.
@@ -126,39 +123,45 @@ impl Freshness {
         if self.is_stale_accepted(age, &asked) {
             return Verdict::StaleAccepted;
         }
-        // RFC 5861 §3: "caches MAY serve the response in which it appears after it becomes stale, up to the indicated
-        // number of seconds." A viewer that names limits of its own has not agreed to that.
+        // RFC 5861 §3: "caches MAY serve the response in which it appears after it becomes stale, up to the
+        // indicated number of seconds." A viewer that names limits of its own has not agreed to that.
         let is_limited = asked.max_age.is_some() || asked.min_fresh.is_some();
-        if !is_limited && age - self.lifetime < self.stale_while_revalidate {
+        if !is_limited && self.staleness(age) < self.stale_while_revalidate {
             return Verdict::StaleWhileRevalidate;
         }
         self.revalidation(age, now, &asked)
     }
 
-    /// RFC 9111 §5.2.1.1: "the client prefers a response whose age is less than or equal to the specified number of
-    /// seconds"; §5.2.1.3: "the client prefers a response whose freshness lifetime is no less than its current age plus the
-    /// specified time in seconds". RFC 8246 §2: proxies "SHOULD skip conditionally revalidating fresh responses containing
-    /// the immutable extension unless there is a signal from the client that a validation is necessary (e.g., a no-cache
-    /// Cache-Control request directive)".
+    /// RFC 9111 §5.2.1.1: "the client prefers a response whose age is less than or equal to the specified
+    /// number of seconds"; §5.2.1.3: "the client prefers a response whose freshness lifetime is no less than
+    /// its current age plus the specified time in seconds". RFC 8246 §2: proxies "SHOULD skip conditionally
+    /// revalidating fresh responses containing the immutable extension unless there is a signal from the
+    /// client that a validation is necessary (e.g., a no-cache Cache-Control request directive)".
     fn is_young_enough(&self, age: Duration, asked: &RequestDirectives) -> bool {
         let is_within = self.is_immutable || asked.max_age.is_none_or(|age_max| age <= age_max);
         is_within && asked.min_fresh.is_none_or(|left| self.lifetime >= age.saturating_add(left))
     }
 
-    /// RFC 9111 §5.2.1.2: "the client is willing to accept a response that has exceeded its freshness lifetime by no more
-    /// than the specified number of seconds". What the origin forbids (§4.2.4) no client can allow.
+    /// For how long it has been stale.
+    fn staleness(&self, age: Duration) -> Duration {
+        age.saturating_sub(self.lifetime)
+    }
+
+    /// RFC 9111 §5.2.1.2: "the client is willing to accept a response that has exceeded its freshness
+    /// lifetime by no more than the specified number of seconds". What the origin forbids (§4.2.4) no client
+    /// can allow.
     fn is_stale_accepted(&self, age: Duration, asked: &RequestDirectives) -> bool {
         self.reuse == Reuse::Free
-            && asked.max_stale.is_some_and(|beyond| age - self.lifetime <= beyond)
+            && asked.max_stale.is_some_and(|beyond| self.staleness(age) <= beyond)
             && asked.max_age.is_none_or(|age_max| age <= age_max)
             && asked.min_fresh.is_none()
     }
 
     /// Asking the origin, with or without the stored answer to fall back on.
     ///
-    /// RFC 9111 §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit in-protocol
-    /// directive". RFC 5861 §4: "when an error is encountered, a cached stale response MAY be used to satisfy the request,
-    /// regardless of other freshness information."
+    /// RFC 9111 §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit
+    /// in-protocol directive". RFC 5861 §4: "when an error is encountered, a cached stale response MAY be
+    /// used to satisfy the request, regardless of other freshness information."
     fn revalidation(&self, age: Duration, now: Duration, asked: &RequestDirectives) -> Verdict {
         if self.reuse == Reuse::Validated {
             return Verdict::MustRevalidate;
@@ -181,16 +184,16 @@ impl Freshness {
         self.reuse == Reuse::Validated || self.lifetime.saturating_add(window) <= self.age_at_arrival
     }
 
-    /// Until when (Unix time) it is worth keeping: as long as it may be served fresh or stale. With a validator it may be
-    /// kept longer, to be confirmed.
+    /// Until when (Unix time) it is worth keeping: as long as it may be served fresh or stale. With a
+    /// validator it may be kept longer, to be confirmed.
     pub fn useful_until(&self) -> Duration {
         let window = self.stale_while_revalidate.max(self.stale_if_error);
         let left = self.lifetime.saturating_add(window).saturating_sub(self.age_at_arrival);
         self.received.saturating_add(left)
     }
 
-    /// What an invalidation leaves of the answer (RFC 9111 §4.4: it is "in need of a mandatory validation before they can be
-    /// sent in response to a subsequent request").
+    /// What an invalidation leaves of the answer (RFC 9111 §4.4: it is "in need of a mandatory validation
+    /// before they can be sent in response to a subsequent request").
     #[must_use]
     pub fn invalidated(self) -> Self {
         Self { reuse: Reuse::Validated, ..self }
@@ -209,10 +212,10 @@ impl Freshness {
 }
 
 impl Reuse {
-    /// RFC 9111 §5.2.2.2: once stale, "a cache MUST NOT reuse that response to satisfy another request until it has been
-    /// successfully validated by the origin"; §5.2.2.8 the same for shared caches; §5.2.2.10: "The s-maxage directive
-    /// incorporates the proxy-revalidate response directive's semantics for a shared cache" - but an origin that adds
-    /// `stale-while-revalidate` to `s-maxage` says itself how far that goes.
+    /// RFC 9111 §5.2.2.2: once stale, "a cache MUST NOT reuse that response to satisfy another request until
+    /// it has been successfully validated by the origin"; §5.2.2.8 the same for shared caches; §5.2.2.10:
+    /// "The s-maxage directive incorporates the proxy-revalidate response directive's semantics for a shared
+    /// cache" - but an origin that adds `stale-while-revalidate` to `s-maxage` says itself how far that goes.
     fn of(said: &ResponseDirectives) -> Self {
         if said.has(Flag::NoCache) {
             Self::Validated
@@ -226,57 +229,11 @@ impl Reuse {
     }
 }
 
-/// RFC 9111 §4.2.1 and, where nothing is stated, §4.2.2 and the rules.
-fn lifetime_of(exchange: &Exchange<'_>, rules: &Rules) -> (Duration, Source) {
-    if let Some(lifetime) = rules.forced_lifetime {
-        return (lifetime, Source::Forced);
-    }
-    if let Some(stated) = exchange.stated() {
-        return (stated.lifetime, Source::Stated);
-    }
-    if rules.negative.statuses.contains(&exchange.status) {
-        return (rules.negative.lifetime, Source::Default);
-    }
-    let is_content = matches!(exchange.status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION);
-    match rules.unstated {
-        Unstated::Lifetime(lifetime) if is_content => (lifetime, Source::Default),
-        Unstated::NotStored => (Duration::ZERO, Source::None),
-        Unstated::Heuristic { lifetime_max } => heuristic(exchange, lifetime_max),
-        Unstated::Lifetime(lifetime) => heuristic(exchange, lifetime),
-    }
-}
-
-/// RFC 9111 §4.2.2: "If the response has a Last-Modified header field, caches are encouraged to use a heuristic expiration
-/// value that is no more than some fraction of the interval since that time. A typical setting of this fraction might be
-/// 10%."
-fn heuristic(exchange: &Exchange<'_>, lifetime_max: Duration) -> (Duration, Source) {
-    match exchange.last_modified() {
-        Some(modified) => {
-            let lifetime = exchange.date().saturating_sub(modified) / 10;
-            (lifetime.min(lifetime_max), Source::Heuristic)
-        }
-        None => (Duration::ZERO, Source::None),
-    }
-}
-
-/// RFC 9111 §4.2.3: "apparent_age = max(0, response_time - date_value); response_delay = response_time - request_time;
-/// corrected_age_value = age_value + response_delay; … The corrected_age_value MAY be used as the corrected_initial_age.
-/// In circumstances where very old cache implementations that might not correctly insert Age are present,
-/// corrected_initial_age can be calculated more conservatively as max(apparent_age, corrected_age_value)".
-fn age_at_arrival(exchange: &Exchange<'_>, counts_apparent_age: bool) -> Duration {
-    let delay = exchange.received.saturating_sub(exchange.requested);
-    let corrected = exchange.stated_age().unwrap_or_default().saturating_add(delay);
-    if !counts_apparent_age {
-        return corrected;
-    }
-    exchange.received.saturating_sub(exchange.date()).max(corrected)
-}
-
 /// How long the edge may use a playlist without asking again; zero when it may not be kept.
 ///
-/// The lifetime that is stated, or else `default`, less the age at which it came. The edge keeps one variant: a `Vary` on
-/// anything that it does not answer itself (`Accept-Encoding`, `Origin`) means none is kept, and so do fields that are
-/// withheld, since playlists are kept with all of theirs.
+/// The lifetime that is stated, or else `default`, less the age at which it came. The edge keeps one variant:
+/// a `Vary` on anything that it does not answer itself (`Accept-Encoding`, `Origin`) means none is kept, and
+/// so do fields that are withheld, since playlists are kept with all of theirs.
 pub fn lifetime(response: &HeaderMap, default: Duration, now: Duration) -> Duration {
     let directives = ResponseDirectives::read(response);
     let exchange = Exchange {

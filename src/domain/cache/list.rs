@@ -3,7 +3,8 @@
 /// A member of a list of directives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member<'a> {
-    /// `name`, `name=token` or `name="quoted"`; a quoted value is what stands between the quotes, escapes and all.
+    /// `name`, `name=token` or `name="quoted"`; a quoted value is what stands between the quotes, escapes and
+    /// all.
     Parameter { name: &'a [u8], value: Option<&'a [u8]>, is_quoted: bool },
     /// The field ended inside a quoted string: what it says from there on cannot be known.
     Unfinished,
@@ -22,7 +23,8 @@ pub fn tokens(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
-/// The elements between the commas that stand outside quoted strings, trimmed, and whether each one's quotes are closed.
+/// The elements between the commas that stand outside quoted strings, trimmed, and whether each one's quotes
+/// are closed.
 pub fn elements(line: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {

@@ -26,7 +26,8 @@ pub enum Refusal {
     Private,
     /// The viewer asked for nothing to be stored.
     Viewer,
-    /// The request named its sender, by `Authorization` or `Cookie`, and the answer does not say that it is for all.
+    /// The request named its sender, by `Authorization` or `Cookie`, and the answer does not say that it is
+    /// for all.
     Personal,
     SetCookie,
     VaryStar,
@@ -72,8 +73,8 @@ pub fn storable(exchange: &Exchange<'_>, rules: &Rules) -> Result<Freshness, Ref
     Ok(freshness)
 }
 
-/// RFC 9111 §3: "A cache MUST NOT store a response to a request unless: the request method is understood by the cache".
-/// The answer to HEAD has no body and only freshens what is stored (§4.3.5).
+/// RFC 9111 §3: "A cache MUST NOT store a response to a request unless: the request method is understood by
+/// the cache". The answer to HEAD has no body and only freshens what is stored (§4.3.5).
 fn method(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     let is_kept_post = || {
         rules.keeps_post
@@ -85,9 +86,10 @@ fn method(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     (*exchange.method == Method::GET || is_kept_post()).then_some(()).ok_or(Refusal::Method)
 }
 
-/// RFC 9111 §3: "the response status code is final"; "if the response status code is 206 or 304, or the must-understand
-/// cache directive is present: the cache understands the response status code". Parts are stored by slices, whose answers
-/// are judged on their own; what a condition or a range made is no answer to a request without one.
+/// RFC 9111 §3: "the response status code is final"; "if the response status code is 206 or 304, or the
+/// must-understand cache directive is present: the cache understands the response status code". Parts are
+/// stored by slices, whose answers are judged on their own; what a condition or a range made is no answer to
+/// a request without one.
 fn status(exchange: &Exchange<'_>) -> Result<(), Refusal> {
     const CONDITIONAL: [StatusCode; 4] = [
         StatusCode::PARTIAL_CONTENT,
@@ -106,13 +108,13 @@ fn status(exchange: &Exchange<'_>) -> Result<(), Refusal> {
 
 fn directives(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     let said = exchange.directives;
-    // RFC 9111 §5.2.2.3: "caches that implement must-understand SHOULD ignore the no-store directive in responses that
-    // contain both directives and a status code that the cache understands".
+    // RFC 9111 §5.2.2.3: "caches that implement must-understand SHOULD ignore the no-store directive in
+    // responses that contain both directives and a status code that the cache understands".
     if said.has(Flag::NoStore) && !said.has(Flag::MustUnderstand) {
         return Err(Refusal::NoStore);
     }
-    // RFC 9111 §5.2.2.7: "The unqualified private response directive indicates that a shared cache MUST NOT store the
-    // response".
+    // RFC 9111 §5.2.2.7: "The unqualified private response directive indicates that a shared cache MUST NOT
+    // store the response".
     if said.has(Flag::Private) {
         return Err(Refusal::Private);
     }
@@ -122,10 +124,10 @@ fn directives(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9111 §3.5: "A shared cache MUST NOT use a cached response to a request with an Authorization header field to satisfy
-/// any subsequent request unless the response contains a Cache-Control field with a response directive that allows it to be
-/// stored by a shared cache …: must-revalidate, public, and s-maxage." A cookie that the origin was let see names a person
-/// just as well.
+/// RFC 9111 §3.5: "A shared cache MUST NOT use a cached response to a request with an Authorization header
+/// field to satisfy any subsequent request unless the response contains a Cache-Control field with a response
+/// directive that allows it to be stored by a shared cache …: must-revalidate, public, and s-maxage." A
+/// cookie that the origin was let see names a person just as well.
 fn person(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     let said = exchange.directives;
     let is_for_all =
@@ -144,36 +146,39 @@ fn person(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9111 §3: "the response contains at least one of: a public response directive; …; an Expires header field; a max-age
-/// response directive; if the cache is shared: an s-maxage response directive; …; or, a status code that is defined as
-/// heuristically cacheable."
+/// RFC 9111 §3: "the response contains at least one of: a public response directive; …; an Expires header
+/// field; a max-age response directive; if the cache is shared: an s-maxage response directive; …; or, a
+/// status code that is defined as heuristically cacheable."
 fn lifetime(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     if exchange.stated().is_some() {
         return Ok(());
     }
     let is_negative = rules.negative.statuses.contains(&exchange.status);
     let is_kept = is_heuristic(exchange.status) || exchange.directives.has(Flag::Public) || is_negative;
-    if !is_kept || rules.unstated == Unstated::NotStored {
+    let is_unwanted = rules.unstated == Unstated::NotStored && rules.forced_lifetime.is_none();
+    if !is_kept || is_unwanted {
         return Err(Refusal::NoLifetime);
     }
     Ok(())
 }
 
-/// RFC 9110 §15.1: "Responses with status codes that are defined as heuristically cacheable (e.g., 200, 203, 204, 206, 300,
-/// 301, 308, 404, 405, 410, 414, and 501 in this specification)".
+/// RFC 9110 §15.1: "Responses with status codes that are defined as heuristically cacheable (e.g., 200, 203,
+/// 204, 206, 300, 301, 308, 404, 405, 410, 414, and 501 in this specification)".
 pub const fn is_heuristic(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// Statuses whose rules on caching are kept here: those of RFC 9110 §15 that have none of their own beyond freshness.
+/// Statuses whose rules on caching are kept here: those of RFC 9110 §15 that have none of their own beyond
+/// freshness.
 const fn is_understood(status: StatusCode) -> bool {
     matches!(status.as_u16(), 302 | 303 | 307 | 400 | 403 | 500 | 502 | 503 | 504) || is_heuristic(status)
 }
 
 /// Takes off what may not be stored with the answer. Hop-by-hop fields have gone before.
 ///
-/// RFC 9111 §3.1: "Header fields that are specific to the proxy that a cache uses when forwarding a request MUST NOT be
-/// stored"; "The no-cache and private cache directives can have arguments that prevent storage of header fields".
+/// RFC 9111 §3.1: "Header fields that are specific to the proxy that a cache uses when forwarding a request
+/// MUST NOT be stored"; "The no-cache and private cache directives can have arguments that prevent storage of
+/// header fields".
 pub fn withhold(response: &mut HeaderMap, withheld: &[HeaderName], set_cookie: SetCookie) {
     for name in [PROXY_AUTHENTICATE, PROXY_AUTHENTICATION_INFO, PROXY_AUTHORIZATION].iter().chain(withheld) {
         response.remove(name);
@@ -186,10 +191,11 @@ pub fn withhold(response: &mut HeaderMap, withheld: &[HeaderName], set_cookie: S
     }
 }
 
-/// Whether a body that ended after `bytes` is the whole: a shorter or longer one than announced is not stored.
+/// Whether a body that ended after `bytes` is the whole: a shorter or longer one than announced is not
+/// stored.
 ///
-/// RFC 9111 §3.3: "A cache MUST NOT use an incomplete response to answer requests unless the response has been made
-/// complete". Lines of `Content-Length` that disagree announce nothing that could be met.
+/// RFC 9111 §3.3: "A cache MUST NOT use an incomplete response to answer requests unless the response has
+/// been made complete". Lines of `Content-Length` that disagree announce nothing that could be met.
 pub fn is_whole(response: &HeaderMap, bytes: u64) -> bool {
     response.get_all(CONTENT_LENGTH).iter().all(|line| {
         line.to_str().is_ok_and(|line| line.split(',').all(|length| length.trim().parse() == Ok(bytes)))

@@ -1,6 +1,8 @@
-//! Dictionaries of Structured Fields (RFC 8941 §4.2.2), read strictly and in place: one fault spoils the whole field.
+//! Dictionaries of Structured Fields (RFC 8941 §4.2.2), read strictly and in place: one fault spoils the
+//! whole field.
 
-/// The value of a member, as far as cache directives tell values apart. Inner lists and parameters are checked and dropped.
+/// The value of a member, as far as cache directives tell values apart. Inner lists and parameters are
+/// checked and dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     Integer(i64),
@@ -30,7 +32,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A member and the comma behind it. §4.2.2: "If input_string is empty, there is a trailing comma; fail parsing."
+    /// A member and the comma behind it. §4.2.2: "If `input_string` is empty, there is a trailing comma; fail
+    /// parsing."
     fn member(&mut self) -> Option<(&'a str, Item<'a>)> {
         let key = self.key()?;
         let item = if self.eat(b'=') { self.item_or_inner_list()? } else { Item::Boolean(true) };

@@ -20,9 +20,9 @@ pub fn read(headers: &HeaderMap) -> Option<ResponseDirectives> {
     Some(read)
 }
 
-/// RFC 9213 §2.1: "If a targeted field in a given response is empty, or a parsing error is encountered, that field MUST
-/// be ignored by the cache"; "Implementations SHOULD NOT consume values that violate these inferred constraints", so that
-/// a known directive of the wrong type has the field ignored too.
+/// RFC 9213 §2.1: "If a targeted field in a given response is empty, or a parsing error is encountered, that
+/// field MUST be ignored by the cache"; "Implementations SHOULD NOT consume values that violate these
+/// inferred constraints", so that a known directive of the wrong type has the field ignored too.
 fn cdn_cache_control(headers: &HeaderMap) -> Option<ResponseDirectives> {
     let mut read = ResponseDirectives::default();
     let mut is_empty = true;
@@ -61,8 +61,9 @@ fn apply(read: &mut ResponseDirectives, key: &str, item: Item<'_>) -> Option<()>
     Some(())
 }
 
-/// `max-age=3600+600, no-store, content="ESI/1.0"`: the number after the plus is for how long the answer may be used
-/// beyond its lifetime. A directive with a `;` is addressed to a surrogate by name, and none bears ours.
+/// `max-age=3600+600, no-store, content="ESI/1.0"`: the number after the plus is for how long the answer may
+/// be used beyond its lifetime. A directive with a `;` is addressed to a surrogate by name, and none bears
+/// ours.
 fn surrogate_control(headers: &HeaderMap) -> Option<ResponseDirectives> {
     let mut read = ResponseDirectives::default();
     let mut is_empty = true;
@@ -123,7 +124,7 @@ mod tests {
     fn a_targeted_field_replaces_cache_control() {
         let fields = [("cache-control", "no-store, max-age=1"), ("cdn-cache-control", "max-age=3600")];
         let read = ResponseDirectives::read(&headers(&fields));
-        assert_eq!(read.max_age, Some(Duration::from_secs(3600)));
+        assert_eq!(read.max_age, Some(Duration::from_hours(1)));
         assert!(!read.has(Flag::NoStore) && read.has(Flag::Targeted));
         let read = ResponseDirectives::read(&headers(&[
             ("cache-control", "max-age=9"),
@@ -188,8 +189,8 @@ mod tests {
     fn surrogate_control_follows_cdn_cache_control() {
         let surrogate = ("surrogate-control", "max-age=3600+600, content=\"ESI/1.0\"");
         let read = ResponseDirectives::read(&headers(&[surrogate, ("cache-control", "max-age=1")]));
-        assert_eq!(read.max_age, Some(Duration::from_secs(3600)));
-        assert_eq!(read.stale_while_revalidate, Some(Duration::from_secs(600)));
+        assert_eq!(read.max_age, Some(Duration::from_hours(1)));
+        assert_eq!(read.stale_while_revalidate, Some(Duration::from_mins(10)));
         assert_eq!(max_age_of(&[surrogate, ("cdn-cache-control", "max-age=5")]), Some(5));
         assert_eq!(max_age_of(&[surrogate, ("cdn-cache-control", "&")]), Some(3600));
     }

@@ -12,13 +12,14 @@ pub enum Selection {
     Always,
     /// Those with the same values of these fields; sorted, each once.
     By(Vec<HeaderName>),
-    /// None: "A stored response with a Vary header field value containing a member "*" always fails to match."
+    /// None: "A stored response with a Vary header field value containing a member "*" always fails to
+    /// match."
     Never,
 }
 
 impl Selection {
-    /// Reads all lines of `Vary`. Fields in `ignored` are answered by the edge itself and select nothing. A member that is
-    /// no field name fails to match like `*`.
+    /// Reads all lines of `Vary`. Fields in `ignored` are answered by the edge itself and select nothing. A
+    /// member that is no field name fails to match like `*`.
     pub fn read(response: &HeaderMap, ignored: &[HeaderName]) -> Self {
         let mut names = Vec::new();
         for token in response.get_all(VARY).iter().flat_map(|line| list::tokens(line.as_bytes())) {
@@ -34,7 +35,8 @@ impl Selection {
     }
 }
 
-/// What a stored answer was selected by: the fields that its `Vary` names, with the values of the request that brought it.
+/// What a stored answer was selected by: the fields that its `Vary` names, with the values of the request
+/// that brought it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Selector {
     fields: Vec<Field>,
@@ -68,13 +70,14 @@ impl Selector {
         Some(Self { fields, language })
     }
 
-    /// RFC 9111 §4.1: "it MUST NOT use that response unless all the selecting header fields nominated by the Vary header
-    /// field match in both the original request … and the presented request."
+    /// RFC 9111 §4.1: "it MUST NOT use that response unless all the selecting header fields nominated by the
+    /// Vary header field match in both the original request … and the presented request."
     pub fn selects(&self, request: &HeaderMap) -> bool {
         self.fields.iter().all(|field| field.matches(request) || self.is_preferred_language(field, request))
     }
 
-    /// The fields and normalised values as one text, equal for requests that select the same answer by the same fields.
+    /// The fields and normalised values as one text, equal for requests that select the same answer by the
+    /// same fields.
     pub fn secondary_key(&self) -> Vec<u8> {
         let mut key = Vec::new();
         for field in &self.fields {
@@ -91,9 +94,9 @@ impl Selector {
         key
     }
 
-    /// RFC 9111 §4.1: "When a selecting header field has a known mechanism for doing so (e.g., qvalues on Accept and similar
-    /// request header fields), that mechanism MAY be used to choose a preferred response." A client that prefers this
-    /// answer's language to all others would get no better one.
+    /// RFC 9111 §4.1: "When a selecting header field has a known mechanism for doing so (e.g., qvalues on
+    /// Accept and similar request header fields), that mechanism MAY be used to choose a preferred response."
+    /// A client that prefers this answer's language to all others would get no better one.
     fn is_preferred_language(&self, field: &Field, request: &HeaderMap) -> bool {
         let Some(language) = &self.language else { return false };
         if field.name != ACCEPT_LANGUAGE {
@@ -115,8 +118,8 @@ impl Selector {
 }
 
 impl Field {
-    /// RFC 9111 §4.1: "If (after any normalization that might take place) a header field is absent from a request, it can
-    /// only match another request if it is also absent there."
+    /// RFC 9111 §4.1: "If (after any normalization that might take place) a header field is absent from a
+    /// request, it can only match another request if it is also absent there."
     fn matches(&self, request: &HeaderMap) -> bool {
         let mut lines = request.get_all(&self.name).iter();
         match (&self.value, lines.next()) {
@@ -144,9 +147,9 @@ fn one_language(response: &HeaderMap) -> Option<Box<[u8]>> {
     languages.next().is_none().then(|| first.into())
 }
 
-/// A field's value with all its lines in one, "normalizing both header field values in a way that is known to have identical
-/// semantics" (RFC 9111 §4.1): white space around members, for languages the order and the case, for codings what could be
-/// chosen at all.
+/// A field's value with all its lines in one, "normalizing both header field values in a way that is known to
+/// have identical semantics" (RFC 9111 §4.1): white space around members, for languages the order and the
+/// case, for codings what could be chosen at all.
 fn normalised(request: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let lines = request.get_all(name);
     let mut members: Vec<Vec<u8>> = if *name == ACCEPT_ENCODING {
@@ -172,7 +175,8 @@ fn normalised(request: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     members.join(&b","[..])
 }
 
-/// A coding that the client takes, by its one name; the others fall away, so that invented ones make no variants.
+/// A coding that the client takes, by its one name; the others fall away, so that invented ones make no
+/// variants.
 fn coding(element: &[u8]) -> Option<&'static [u8]> {
     const CODINGS: [&[u8]; 8] = [b"br", b"compress", b"dcb", b"dcz", b"deflate", b"gzip", b"zstd", b"*"];
     let (name, weight) = weighted(element);
@@ -197,7 +201,8 @@ fn language(element: &[u8]) -> Vec<u8> {
     text
 }
 
-/// A member without its parameters, and its weight in thousandths (RFC 9110 §12.4.2); one that is no number is 0.
+/// A member without its parameters, and its weight in thousandths (RFC 9110 §12.4.2); one that is no number
+/// is 0.
 fn weighted(element: &[u8]) -> (&[u8], u16) {
     let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
     let name = parts.next().unwrap_or_default();

@@ -105,7 +105,7 @@ fn a_tenth_of_the_time_since_it_was_modified_is_the_heuristic() {
     let found = answer(&[DATE, modified]);
     assert_eq!((found.lifetime.as_secs(), found.source), (8_640, Source::Heuristic));
     let rules =
-        Rules { unstated: Unstated::Heuristic { lifetime_max: Duration::from_secs(60) }, ..Rules::default() };
+        Rules { unstated: Unstated::Heuristic { lifetime_max: Duration::from_mins(1) }, ..Rules::default() };
     assert_eq!(answer_of(200, &[DATE, modified], &rules).lifetime.as_secs(), 60);
     assert_eq!(answer(&[DATE, ("last-modified", "Mon, 07 Nov 1994 08:49:37 GMT")]).lifetime, Duration::ZERO);
     assert_eq!(answer(&[DATE]).source, Source::None);
@@ -125,7 +125,7 @@ fn a_silent_origin_gets_the_lifetime_of_the_kind() {
 fn errors_have_a_lifetime_of_their_own() {
     let negative = Negative { lifetime: Duration::from_secs(3), statuses: vec![StatusCode::NOT_FOUND] };
     let rules =
-        Rules { negative, unstated: Unstated::Lifetime(Duration::from_secs(86_400)), ..Rules::default() };
+        Rules { negative, unstated: Unstated::Lifetime(Duration::from_hours(24)), ..Rules::default() };
     assert_eq!(answer_of(404, &[], &rules).lifetime.as_secs(), 3);
     assert_eq!(answer_of(404, &[("cache-control", "max-age=60")], &rules).lifetime.as_secs(), 60);
     assert_eq!(answer_of(410, &[], &rules).lifetime.as_secs(), 0);
@@ -136,6 +136,7 @@ fn a_route_may_force_and_cap_lifetimes() {
     let forced = Rules { forced_lifetime: Some(Duration::from_secs(5)), ..Rules::default() };
     let found = answer_of(200, &[("cache-control", "max-age=60")], &forced);
     assert_eq!((found.lifetime.as_secs(), found.source), (5, Source::Forced));
+    assert_eq!(answer_of(404, &[("cache-control", "max-age=60")], &forced).lifetime.as_secs(), 60);
     let capped = Rules { lifetime_max: Duration::from_secs(2), ..Rules::default() };
     assert_eq!(answer_of(200, &[("cache-control", "max-age=60")], &capped).lifetime.as_secs(), 2);
 }
@@ -160,7 +161,7 @@ fn the_time_that_a_request_took_is_age() {
         status: StatusCode::OK,
         response: &response,
         directives: &directives,
-        requested: NOW - Duration::from_secs(4),
+        requested: NOW.saturating_sub(Duration::from_secs(4)),
         received: NOW,
     };
     assert_eq!(Freshness::of(&exchange, &Rules::default()).age(NOW).as_secs(), 4);
@@ -169,7 +170,7 @@ fn the_time_that_a_request_took_is_age() {
 #[test]
 fn a_clock_set_back_makes_nothing_younger_than_it_came() {
     let answer = answer(&[("cache-control", "max-age=60"), ("age", "5")]);
-    assert_eq!(answer.age(NOW - Duration::from_hours(1)).as_secs(), 5);
+    assert_eq!(answer.age(NOW.saturating_sub(Duration::from_hours(1))).as_secs(), 5);
 }
 
 #[test]
@@ -241,8 +242,8 @@ fn the_propertys_windows_hold_where_the_origin_is_silent() {
 #[test]
 fn what_the_origin_forbids_is_not_served_stale() {
     let rules = Rules {
-        stale_while_revalidate: Duration::from_secs(60),
-        stale_if_error: Duration::from_secs(60),
+        stale_while_revalidate: Duration::from_mins(1),
+        stale_if_error: Duration::from_mins(1),
         honour_client_directives: true,
         ..Rules::default()
     };
@@ -312,6 +313,20 @@ fn a_purged_answer_is_stale_and_an_invalidated_one_unusable() {
     assert_eq!(answer.expired(after(5)).serve(after(6), &none, &rules), Verdict::StaleWhileRevalidate);
     assert_eq!(answer.invalidated().serve(after(6), &none, &rules), Verdict::MustRevalidate);
     assert_eq!(answer.useful_until(), after(90));
+}
+
+#[test]
+fn a_report_tells_whose_wish_it_was_to_go_forward() {
+    let answer = answer(&[("cache-control", "max-age=60")]);
+    assert_eq!((answer.forward(after(1)), answer.forward(after(60))), (Forward::Request, Forward::Stale));
+    assert_eq!(answer.invalidated().forward(after(1)), Forward::Stale);
+}
+
+#[test]
+fn only_if_cached_counts_only_by_rule() {
+    let asked = asked("only-if-cached");
+    assert!(!Rules::default().forbids_forwarding(&asked));
+    assert!(Rules { honour_client_directives: true, ..Rules::default() }.forbids_forwarding(&asked));
 }
 
 mod playlists {

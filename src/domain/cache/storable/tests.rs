@@ -180,6 +180,9 @@ fn a_kind_that_is_not_stored_is_stored_when_the_origin_says_so() {
     let case = Case { rules: Rules { unstated: Unstated::NotStored, ..Rules::default() }, ..Case::default() };
     assert_eq!(case.judge(&[MODIFIED]), Err(Refusal::NoLifetime));
     assert_eq!(case.judge(&[FRESH]), Ok(()));
+    let forced_lifetime = Some(Duration::from_secs(5));
+    let case = Case { rules: Rules { forced_lifetime, ..case.rules }, ..Case::default() };
+    assert_eq!(case.judge(&[]), Ok(()));
 }
 
 #[test]
