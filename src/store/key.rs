@@ -70,8 +70,7 @@ impl Hasher for AsItIs {
 
 /// The low 64 bits of a hash.
 pub fn low_half(hash: u128) -> u64 {
-    let [.., a, b, c, d, e, f, g, h] = hash.to_be_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    u64::try_from(hash & u128::from(u64::MAX)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A stored answer of the origin: its key, what is known of it, and its body in slabs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderValue};
@@ -16,7 +17,7 @@ const OVERHEAD_BYTES: u64 = 512;
 #[derive(Debug)]
 pub struct Object<M> {
     key: Key,
-    description: Description<M>,
+    description: Arc<Description<M>>,
     body: Slabs,
     /// The number of the latest purge that it is known to have outlived.
     outlived: AtomicU64,
@@ -38,7 +39,7 @@ impl<M> Object<M> {
     /// `outlived` is the number of the latest purge when its fetch began ([`Purges::latest`]).
     ///
     /// [`Purges::latest`]: crate::store::purge::Purges::latest
-    pub fn new(key: Key, description: Description<M>, body: Slabs, outlived: u64) -> Self {
+    pub fn new(key: Key, description: Arc<Description<M>>, body: Slabs, outlived: u64) -> Self {
         Self {
             key,
             description,
@@ -50,7 +51,7 @@ impl<M> Object<M> {
     }
 
     /// The same body under a new description, as after a 304: the body is shared, not copied.
-    pub fn described_anew(&self, description: Description<M>, outlived: u64) -> Self {
+    pub fn described_anew(&self, description: Arc<Description<M>>, outlived: u64) -> Self {
         Self::new(self.key.clone(), description, self.body.clone(), outlived)
     }
 
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn an_object_described_anew_shares_its_body() {
-        let description = |meta| Description { meta, meta_bytes: 0, tags: Box::default() };
+        let description = |meta| Arc::new(Description { meta, meta_bytes: 0, tags: Box::default() });
         let object = Object::new(Key::new("a"), description(1), Slabs::copied(b"bytes"), 0);
         let freshened = object.described_anew(description(2), 0);
         assert_eq!(*freshened.meta(), 2);
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn an_empty_object_weighs_something() {
         let description = Description { meta: (), meta_bytes: 0, tags: Box::default() };
-        let object = Object::new(Key::new(""), description, Slabs::copied(b""), 0);
+        let object = Object::new(Key::new(""), Arc::new(description), Slabs::copied(b""), 0);
         assert_eq!(object.weight(), OVERHEAD_BYTES);
     }
 }

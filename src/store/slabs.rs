@@ -12,7 +12,7 @@ pub const SLAB_BYTES: usize = 256 << 10;
 /// The first slab of a body whose length nobody told; each further one is twice as large, up to [`SLAB_BYTES`].
 const SLAB_BYTES_FIRST: usize = 4 << 10;
 /// Where the pieces of a finished body are smaller than this on average, it is copied together once.
-const PIECE_BYTES_MIN: usize = 32 << 10;
+const PIECE_BYTES_MIN: usize = 12 << 10;
 
 /// A finished body: pieces of at most [`SLAB_BYTES`], each with the offset at which it begins.
 #[derive(Clone, Debug)]

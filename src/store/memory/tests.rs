@@ -16,7 +16,7 @@ fn tagged(memory: &Memory<()>, text: &str, bytes: u64, tags: &[&str]) -> Arc<Obj
     let tags = tags.iter().map(|tag| Box::from(*tag)).collect();
     let description = Description { meta: (), meta_bytes: 0, tags };
     let body = Slabs::copied(&vec![7; usize::try_from(bytes).unwrap()]);
-    Arc::new(Object::new(Key::new(text), description, body, memory.purges.latest()))
+    Arc::new(Object::new(Key::new(text), Arc::new(description), body, memory.purges.latest()))
 }
 
 fn object(memory: &Memory<()>, text: &str, bytes: u64) -> Arc<Object<()>> {
