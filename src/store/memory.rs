@@ -65,18 +65,19 @@ impl<M> Memory<M> {
         Self { kept, object_bytes_max, purges, counters }
     }
 
-    /// The object under `key`, whose whole text is compared. One that was purged softly comes marked stale.
-    pub fn get(&self, key: &Key) -> Option<Arc<Object<M>>> {
+    /// The object under `key`, whose whole text is compared, and how often it was found before. One that was purged
+    /// softly comes marked stale.
+    pub fn get(&self, key: &Key) -> Option<(Arc<Object<M>>, u32)> {
         let found = self.kept.get(&key.hash()).filter(|object| object.key() == key);
         let found = found.filter(|object| self.outlives_all_purges(object));
         match &found {
-            Some(object) => {
-                object.hit();
-                self.counters.memory_hits.one();
-            }
+            Some(_) => self.counters.memory_hits.one(),
             None => self.counters.memory_misses.one(),
         }
-        found
+        found.map(|object| {
+            let hits = object.hit();
+            (object, hits)
+        })
     }
 
     /// The object under `key`, without counting anything.

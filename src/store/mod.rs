@@ -1,6 +1,7 @@
 //! What the origin sent, kept without tokens and shared by all viewers. Playlists are personalised after it.
 
 pub mod counters;
+pub mod disk;
 pub mod fill;
 pub mod fills;
 pub mod flights;

@@ -33,6 +33,8 @@ pub struct Description<M> {
     pub meta_bytes: u64,
     /// The surrogate keys under which it can be purged.
     pub tags: Box<[Box<str>]>,
+    /// Whether it is worth writing to disk, as what soon changes is not.
+    pub may_rest_on_disk: bool,
 }
 
 impl<M> Object<M> {
@@ -51,6 +53,7 @@ impl<M> Object<M> {
     }
 
     /// The same body under a new description, as after a 304: the body is shared, not copied.
+    #[must_use]
     pub fn described_anew(&self, description: Arc<Description<M>>, outlived: u64) -> Self {
         Self::new(self.key.clone(), description, self.body.clone(), outlived)
     }
@@ -166,7 +169,9 @@ mod tests {
 
     #[test]
     fn an_object_described_anew_shares_its_body() {
-        let description = |meta| Arc::new(Description { meta, meta_bytes: 0, tags: Box::default() });
+        let description = |meta| {
+            Arc::new(Description { meta, meta_bytes: 0, tags: Box::default(), may_rest_on_disk: true })
+        };
         let object = Object::new(Key::new("a"), description(1), Slabs::copied(b"bytes"), 0);
         let freshened = object.described_anew(description(2), 0);
         assert_eq!(*freshened.meta(), 2);
@@ -176,7 +181,8 @@ mod tests {
 
     #[test]
     fn an_empty_object_weighs_something() {
-        let description = Description { meta: (), meta_bytes: 0, tags: Box::default() };
+        let description =
+            Description { meta: (), meta_bytes: 0, tags: Box::default(), may_rest_on_disk: true };
         let object = Object::new(Key::new(""), Arc::new(description), Slabs::copied(b""), 0);
         assert_eq!(object.weight(), OVERHEAD_BYTES);
     }

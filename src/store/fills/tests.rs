@@ -8,9 +8,13 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::store::fill::{Growing, Opened, Source, WaitError};
+use crate::store::fill::{Answer, Growing, Opened, Source, WaitError};
 use crate::store::flow::FillBody;
+use crate::store::flow::FillError;
 use crate::store::object::Description;
+use crate::store::object::Object;
+use crate::store::purge::Depth;
+use crate::store::slabs::Slabs;
 
 const LONG: Duration = Duration::from_secs(3_600);
 const MIB: usize = 1 << 20;
@@ -46,7 +50,8 @@ fn store(limits: Limits) -> Arc<Store> {
 }
 
 fn description(tags: &[&str]) -> Description<u8> {
-    Description { meta: 7, meta_bytes: 1, tags: tags.iter().map(|tag| Box::from(*tag)).collect() }
+    let tags = tags.iter().map(|tag| Box::from(*tag)).collect();
+    Description { meta: 7, meta_bytes: 1, tags, may_rest_on_disk: true }
 }
 
 fn shared(length: Option<u64>, body: Scripted) -> Got {
@@ -531,7 +536,7 @@ async fn what_was_purged_on_its_way_is_not_kept_and_not_joined() {
         let store = store(Limits::default());
         let (script, leader) = begin(&store, None);
         let leader = growing(leader).await.body();
-        store.purge(&Purge { scope: scope.clone(), depth });
+        store.purge(&Purge { scope: scope.clone(), depth }).await;
         let (_later, second) = begin(&store, None);
         assert!(second.leads(), "{scope:?}: an answer from before the purge is for those who have it");
         drop((script, second));

@@ -14,7 +14,7 @@ fn memory(bytes_max: u64, object_bytes_max: u64) -> Memory<()> {
 
 fn tagged(memory: &Memory<()>, text: &str, bytes: u64, tags: &[&str]) -> Arc<Object<()>> {
     let tags = tags.iter().map(|tag| Box::from(*tag)).collect();
-    let description = Description { meta: (), meta_bytes: 0, tags };
+    let description = Description { meta: (), meta_bytes: 0, tags, may_rest_on_disk: true };
     let body = Slabs::copied(&vec![7; usize::try_from(bytes).unwrap()]);
     Arc::new(Object::new(Key::new(text), Arc::new(description), body, memory.purges.latest()))
 }
@@ -103,7 +103,7 @@ fn a_replaced_object_is_no_eviction() {
     let memory = memory(MIB, 64 * KIB);
     memory.insert(object(&memory, "a", 10));
     memory.insert(object(&memory, "a", 20));
-    assert_eq!(memory.get(&Key::new("a")).unwrap().len(), 20);
+    assert_eq!(memory.get(&Key::new("a")).unwrap().0.len(), 20);
     assert_eq!(memory.counters.memory_evictions.total(), 0);
     assert_eq!(memory.count(), 1);
 }
@@ -139,8 +139,8 @@ fn a_soft_purge_leaves_the_object_marked_stale() {
         memory.insert(object(&memory, "a", 10));
         memory.insert(object(&memory, "b", 10));
         purge(&memory, scope.clone(), Depth::Soft);
-        assert!(memory.get(&Key::new("a")).unwrap().is_marked_stale());
-        assert_eq!(memory.get(&Key::new("b")).unwrap().is_marked_stale(), scope == Scope::All);
+        assert!(memory.get(&Key::new("a")).unwrap().0.is_marked_stale());
+        assert_eq!(memory.get(&Key::new("b")).unwrap().0.is_marked_stale(), scope == Scope::All);
     }
 }
 
@@ -153,9 +153,9 @@ fn an_object_fetched_before_a_purge_is_not_kept_after_it() {
     assert!(!memory.insert(early));
     assert!(memory.get(&Key::new("/vod/a")).is_none());
     assert!(memory.insert(soft));
-    assert!(memory.get(&Key::new("/live/a")).unwrap().is_marked_stale());
+    assert!(memory.get(&Key::new("/live/a")).unwrap().0.is_marked_stale());
     assert!(memory.insert(object(&memory, "/vod/a", 10)), "fetched after the purge");
-    assert!(!memory.get(&Key::new("/vod/a")).unwrap().is_marked_stale());
+    assert!(!memory.get(&Key::new("/vod/a")).unwrap().0.is_marked_stale());
 }
 
 #[test]
