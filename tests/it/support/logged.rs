@@ -18,7 +18,6 @@ use super::{KEY, START, TestOrigin};
 pub struct LoggedEdge {
     pub address: SocketAddr,
     pub admin: SocketAddr,
-    pub clock: Clock,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
     folder: TempDir,
@@ -37,12 +36,12 @@ impl LoggedEdge {
         let metrics = Metrics::new();
         let parsed = config::parse(&text, "test.toml", Path::new("."), &metrics, clock.now());
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
-        let app = App::build(config, metrics, clock.clone()).expect("an edge");
+        let app = App::build(config, metrics, clock).expect("an edge");
         let address = app.addresses().expect("addresses").0[0];
         let admin = app.admin_address().expect("an admin listener");
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(app.run(shutdown.clone()));
-        Self { address, admin, clock, shutdown, running, folder }
+        Self { address, admin, shutdown, running, folder }
     }
 
     /// Ends the edge and reads what it has written.
