@@ -93,12 +93,12 @@ pub fn playlist(
     } else {
         playlist.template.personalise(&placed.placement()).into()
     };
-    let body = match (coding.name(), encoding::encode(coding, &body)) {
-        (Some(name), Ok(encoded)) => {
+    let body = match coding.name().map(|name| (name, encoding::encode(coding, &body))) {
+        Some((name, Ok(encoded))) => {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
             encoded.into()
         }
-        (None, _) | (Some(_), Err(_)) => body,
+        None | Some((_, Err(_))) => body,
     };
     sized(StatusCode::OK, headers, body, &wanted.method)
 }

@@ -58,7 +58,7 @@ impl Place {
 
     /// The key of the store. Sites are apart: a template holds for one, and so may what an origin answers.
     pub fn key(&self, property: &Property) -> String {
-        format!("{}\n{}\n{}", property.name, self.site, self.path_and_query())
+        [&*property.name, "\n", &self.site, "\n", &self.path, "?", &self.query].concat()
     }
 
     /// RFC 8216bis §6.2.5.2: a blocking playlist reload is held back until its part is there.
@@ -70,7 +70,8 @@ impl Place {
 impl Wanted<'_> {
     /// Whether the answer may be given to others: nothing that reaches the origin tells of its sender.
     pub fn is_shareable(&self, property: &Property) -> bool {
-        let shows_cookies = forwarding::cookies(self.client, &property.cookies_forwarded).next().is_some();
+        let shows_cookies = !property.cookies_forwarded.is_empty()
+            && forwarding::cookies(self.client, &property.cookies_forwarded).next().is_some();
         !shows_cookies && !self.client.contains_key(AUTHORIZATION) && !property.rules.access.is_verify_only()
     }
 

@@ -83,8 +83,8 @@ async function playDemo(page, job) {
 }
 
 async function playPage(page, job, server) {
-  const { player, src, credentials = false, cmcd = false } = job;
-  const query = new URLSearchParams({ player, src, credentials, cmcd });
+  const { player, src, credentials = false, cmcd = false, llhls = false } = job;
+  const query = new URLSearchParams({ player, src, credentials, cmcd, llhls });
   await page.goto(`http://127.0.0.1:${server.address().port}/player.html?${query}`);
   const isDone = ({ seconds }) => window.outcome.fatal !== null || window.secondsPlayed() >= seconds;
   const isReached = await until(page, isDone, { seconds: job.seconds }, job.milliseconds);

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::program::{Demo, mint_with, tampered};
+use crate::program::{Edge, mint_with, tampered};
 use crate::tool::{Outcome, Tool, run, run_until};
 
 const DEADLINE: Duration = Duration::from_secs(40);
@@ -36,7 +36,7 @@ fn plays_vod(carrier: &str) {
     if !Tool::Gstreamer.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for player in PLAYERS {
         for path in VOD {
             assert_played(player, &play(player, &demo.url(carrier, path)));
@@ -79,7 +79,7 @@ fn gstreamer_plays_live_through_every_carrier() {
         return;
     }
     for carrier in ["path", "query", "cookie"] {
-        let demo = Demo::start();
+        let demo = Edge::demo();
         for path in ["/live/ts/master.m3u8", "/live/fmp4/master.m3u8"] {
             let mut command = Command::new("gst-launch-1.0");
             command.args(["-v", PLAYERS[0], &format!("uri={}", demo.url(carrier, path)), "flags=video"]);
@@ -97,7 +97,7 @@ fn gstreamer_plays_with_a_token_whose_escapes_it_rewrites() {
     if !Tool::Gstreamer.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     let token = mint_with(&["--escape-early", "--payload", "a b/c"]);
     assert!(token.contains("%2f"), "{token}");
     for player in PLAYERS {
@@ -114,7 +114,7 @@ fn gstreamer_is_refused_without_a_token_and_with_a_tampered_one() {
     if !Tool::Gstreamer.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for player in PLAYERS {
         for url in [demo.plain("path", VOD[0]), tampered(&demo.url("path", VOD[0]), 3)] {
             let outcome = play(player, &url);

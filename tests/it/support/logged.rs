@@ -25,11 +25,11 @@ pub struct LoggedEdge {
 
 impl LoggedEdge {
     /// An edge with the property `test` in front of `origin`. `format` is `text` or `json`; `extra` goes into the property.
-    pub async fn start(origin: &TestOrigin, format: &str, extra: &str) -> Self {
+    pub fn start(origin: &TestOrigin, format: &str, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let text = format!(
-            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = {:?}\nformat = \"{format}\"\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\naccess = {{ key = {{ hex = \"{KEY}\" }} }}\n{extra}\n",
-            folder.path().join("access.log"),
+            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = '{}'\nformat = \"{format}\"\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\naccess = {{ key = {{ hex = \"{KEY}\" }} }}\n{extra}\n",
+            folder.path().join("access.log").display(),
             origin.address
         );
         let clock = Clock::manual(Duration::from_secs(START));
