@@ -74,7 +74,7 @@ impl Exchange<'_> {
     }
 
     /// RFC 9110 §9.3.3: "Responses to POST requests are only cacheable when they include explicit freshness
-    /// information and a Content-Location header field that has the same value as the POST's target URI".
+    /// information … and a Content-Location header field that has the same value as the POST's target URI".
     pub fn locates_its_target(&self) -> bool {
         let Some(location) = self.response.get(CONTENT_LOCATION).and_then(|value| value.to_str().ok()) else {
             return false;

@@ -62,8 +62,8 @@ fn parameter(element: &[u8]) -> Member<'_> {
     };
     let name = element[..equals].trim_ascii();
     let value = &element[equals + 1..];
-    // White space around the `=` is not in the grammar: the name is known, so that nothing is allowed that it forbids,
-    // and its value is none that could be read.
+    // White space around the `=` is not in the grammar: the name is known, so that nothing is allowed that it
+    // forbids, and its value is none that could be read.
     if name.len() != equals || value.first().is_some_and(u8::is_ascii_whitespace) {
         return Member::Parameter { name, value: Some(&element[name.len()..]), is_quoted: false };
     }
