@@ -28,23 +28,12 @@ pub struct Exchange<'a> {
     pub received: Duration,
 }
 
-/// A lifetime that the origin states, and whether it does so by a directive of shared caches alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stated {
-    pub lifetime: Duration,
-    pub is_shared: bool,
-}
-
 impl Exchange<'_> {
     /// RFC 9111 §4.2.1, the first match of: `s-maxage`, `max-age`, "If the Expires response header field is
     /// present, use its value minus the value of the Date response header field (using the time the message
     /// was received if it is not present)".
-    pub fn stated(&self) -> Option<Stated> {
-        if let Some(lifetime) = self.directives.shared_max_age {
-            return Some(Stated { lifetime, is_shared: true });
-        }
-        let lifetime = self.directives.max_age.or_else(|| self.expires_after())?;
-        Some(Stated { lifetime, is_shared: false })
+    pub fn stated(&self) -> Option<Duration> {
+        self.directives.shared_max_age.or(self.directives.max_age).or_else(|| self.expires_after())
     }
 
     /// RFC 9111 §5.3: "A cache recipient MUST interpret invalid date formats, especially the value "0", as
@@ -85,7 +74,7 @@ impl Exchange<'_> {
     }
 
     /// RFC 9110 §9.3.3: "Responses to POST requests are only cacheable when they include explicit freshness
-    /// information and a Content-Location header field that has the same value as the POST's target URI".
+    /// information … and a Content-Location header field that has the same value as the POST's target URI".
     pub fn locates_its_target(&self) -> bool {
         let Some(location) = self.response.get(CONTENT_LOCATION).and_then(|value| value.to_str().ok()) else {
             return false;

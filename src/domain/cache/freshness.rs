@@ -123,7 +123,7 @@ impl Freshness {
         if self.is_stale_accepted(age, &asked) {
             return Verdict::StaleAccepted;
         }
-        // RFC 5861 §3: "caches MAY serve the response in which it appears after it becomes stale, up to the
+        // RFC 5861 §3: "caches MAY serve the response it appears in after it becomes stale, up to the
         // indicated number of seconds." A viewer that names limits of its own has not agreed to that.
         let is_limited = asked.max_age.is_some() || asked.min_fresh.is_some();
         if !is_limited && self.staleness(age) < self.stale_while_revalidate {
@@ -214,8 +214,9 @@ impl Freshness {
 impl Reuse {
     /// RFC 9111 §5.2.2.2: once stale, "a cache MUST NOT reuse that response to satisfy another request until
     /// it has been successfully validated by the origin"; §5.2.2.8 the same for shared caches; §5.2.2.10:
-    /// "The s-maxage directive incorporates the proxy-revalidate response directive's semantics for a shared
-    /// cache" - but an origin that adds `stale-while-revalidate` to `s-maxage` says itself how far that goes.
+    /// "The s-maxage directive incorporates the semantics of the proxy-revalidate response directive for a
+    /// shared cache" - but an origin that adds `stale-while-revalidate` to `s-maxage` says itself how far
+    /// that goes.
     fn of(said: &ResponseDirectives) -> Self {
         if said.has(Flag::NoCache) {
             Self::Validated

@@ -11,6 +11,7 @@ pub fn is_safe(method: &Method) -> bool {
 }
 
 /// The URLs, absolute and without fragments, whose stored answers are to be invalidated: the target's first.
+/// This comes before the answer itself is stored, as that to a POST may be (RFC 9110 §9.3.3).
 ///
 /// RFC 9111 §4.4: "A cache MUST invalidate the target URI when it receives a non-error status code in
 /// response to an unsafe request method (including methods whose safety is unknown)"; it "MAY invalidate

@@ -25,8 +25,8 @@ pub(super) fn lifetime_of(exchange: &Exchange<'_>, rules: &Rules) -> (Duration, 
     if let Some(lifetime) = rules.forced_lifetime.filter(|_| is_content) {
         return (lifetime, Source::Forced);
     }
-    if let Some(stated) = exchange.stated() {
-        return (stated.lifetime, Source::Stated);
+    if let Some(lifetime) = exchange.stated() {
+        return (lifetime, Source::Stated);
     }
     if rules.negative.statuses.contains(&exchange.status) {
         return (rules.negative.lifetime, Source::Default);

@@ -60,7 +60,13 @@ fn parameter(element: &[u8]) -> Member<'_> {
     let Some(equals) = element.iter().position(|&byte| byte == b'=') else {
         return Member::Parameter { name: element, value: None, is_quoted: false };
     };
-    let (name, value) = (element[..equals].trim_ascii(), element[equals + 1..].trim_ascii());
+    let name = element[..equals].trim_ascii();
+    let value = &element[equals + 1..];
+    // White space around the `=` is not in the grammar: the name is known, so that nothing is allowed that it
+    // forbids, and its value is none that could be read.
+    if name.len() != equals || value.first().is_some_and(u8::is_ascii_whitespace) {
+        return Member::Parameter { name, value: Some(&element[name.len()..]), is_quoted: false };
+    }
     match value {
         [b'"', inner @ .., b'"'] => Member::Parameter { name, value: Some(inner), is_quoted: true },
         _ => Member::Parameter { name, value: Some(value), is_quoted: false },

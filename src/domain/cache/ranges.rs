@@ -53,10 +53,10 @@ pub fn read(method: &Method, headers: &HeaderMap) -> Option<Asked> {
 }
 
 impl Asked {
-    /// RFC 9110 §14.1.1: "An int-range is invalid if the last-pos value is present and less than first-pos";
-    /// §14.1.2: a recipient "MUST anticipate potentially large decimal numerals and prevent parsing errors
-    /// due to integer conversion overflows". RFC 8673 §2.1 uses such: a `last-pos` of 2^53-1 asks for all
-    /// that there will be.
+    /// RFC 9110 §14.1.1: "An int-range is invalid if the last-pos value is present and less than the
+    /// first-pos"; §14.1.2: a recipient "MUST anticipate potentially large decimal numerals and prevent
+    /// parsing errors due to integer conversion overflows". RFC 8673 §2.1 uses such: a `last-pos` of 2^53-1
+    /// asks for all that there will be.
     fn parse(spec: &[u8]) -> Option<Self> {
         let dash = spec.iter().position(|&byte| byte == b'-')?;
         let (first, last) = (&spec[..dash], &spec[dash + 1..]);

@@ -17,7 +17,7 @@ pub struct Rules {
     /// No lifetime is longer, whoever states it: for a live playlist, half its target duration.
     pub lifetime_max: Duration,
     pub negative: Negative,
-    /// Where the origin states neither this nor anything that forbids it (RFC 9111 §4.2.4: "by configuration
+    /// Where the origin states neither this nor anything that forbids it (RFC 9111 §4.2.4: "configuration
     /// in accordance with an out-of-band contract").
     pub stale_while_revalidate: Duration,
     /// The same for an origin that cannot be reached or answers 500, 502, 503 or 504 (RFC 5861 §4).
@@ -46,7 +46,7 @@ impl Rules {
     }
 }
 
-/// RFC 5861 §4: "an error is any situation that would result in a 500, 502, 503, or 504 HTTP response status
+/// RFC 5861 §4: "an error is any situation which would result in a 500, 502, 503 or 504 HTTP response status
 /// code being returned."
 pub const fn is_error(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)

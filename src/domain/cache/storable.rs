@@ -87,7 +87,7 @@ fn method(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
 }
 
 /// RFC 9111 §3: "the response status code is final"; "if the response status code is 206 or 304, or the
-/// must-understand cache directive is present: the cache understands the response status code". Parts are
+/// must-understand cache directive … is present: the cache understands the response status code". Parts are
 /// stored by slices, whose answers are judged on their own; what a condition or a range made is no answer to
 /// a request without one.
 fn status(exchange: &Exchange<'_>) -> Result<(), Refusal> {
@@ -108,8 +108,8 @@ fn status(exchange: &Exchange<'_>) -> Result<(), Refusal> {
 
 fn directives(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     let said = exchange.directives;
-    // RFC 9111 §5.2.2.3: "caches that implement must-understand SHOULD ignore the no-store directive in
-    // responses that contain both directives and a status code that the cache understands".
+    // RFC 9111 §5.2.2.3: "the cache SHOULD ignore the no-store directive if it understands and implements the
+    // status code's caching requirements".
     if said.has(Flag::NoStore) && !said.has(Flag::MustUnderstand) {
         return Err(Refusal::NoStore);
     }
@@ -146,9 +146,9 @@ fn person(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9111 §3: "the response contains at least one of: a public response directive; …; an Expires header
-/// field; a max-age response directive; if the cache is shared: an s-maxage response directive; …; or, a
-/// status code that is defined as heuristically cacheable."
+/// RFC 9111 §3: "the response contains at least one of the following: a public response directive; …; an
+/// Expires header field; a max-age response directive; if the cache is shared: an s-maxage response
+/// directive; …; or a status code that is defined as heuristically cacheable."
 fn lifetime(exchange: &Exchange<'_>, rules: &Rules) -> Result<(), Refusal> {
     if exchange.stated().is_some() {
         return Ok(());

@@ -14,10 +14,11 @@ use super::rules::SetCookie;
 /// Makes a request ask whether a stored answer still holds; false where it has no validator to ask by, and
 /// the request then asks for all of it.
 ///
-/// RFC 9110 §8.8.4: a client "MUST send that entity tag in any cache validation request (using If-Match or
-/// If-None-Match) if an entity tag has been provided by the origin server", "SHOULD send both validators in
-/// cache validation requests if both an entity tag and a Last-Modified value have been provided". The
-/// viewer's own conditions and range are answered from what is stored afterwards.
+/// RFC 9111 §4.3.1: a cache "MUST send the relevant entity tags (using If-Match, If-None-Match, or If-Range)
+/// if the entity tags were provided in the stored response(s) being validated" and "SHOULD send the
+/// Last-Modified value (using If-Modified-Since) if the request is not for a subrange, a single stored
+/// response is being validated, and that response contains a Last-Modified value". The viewer's own
+/// conditions and range are answered from what is stored afterwards.
 pub fn make_conditional(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
     unconditional(request);
     let tag = stored.get(ETAG).filter(|value| EntityTag::parse(value.as_bytes()).is_some());
@@ -41,10 +42,10 @@ pub fn unconditional(request: &mut HeaderMap) {
 /// Whether a 304 speaks of this stored answer.
 ///
 /// RFC 9111 §4.3.4: "If the new response contains one or more strong validators, then each of those strong
-/// validators identifies a selected representation for update. … If none of the stored responses contain at
+/// validators identifies a selected representation for update. … If none of the initial set contains at
 /// least one of the same strong validators, then the cache MUST NOT use the new response to update any stored
 /// responses"; "If the new response contains no strong validators but does contain one or more weak
-/// validators, and if those validators correspond to one of the cache's stored responses, then the most
+/// validators, and those validators correspond to one of the initial set's stored responses, then the most
 /// recent of those matching stored responses is identified for update."
 ///
 /// A 304 without validators answers the one that was sent, and only one answer's validators are ever sent

@@ -70,8 +70,9 @@ impl Selector {
         Some(Self { fields, language })
     }
 
-    /// RFC 9111 §4.1: "it MUST NOT use that response unless all the selecting header fields nominated by the
-    /// Vary header field match in both the original request … and the presented request."
+    /// RFC 9111 §4.1: "the cache MUST NOT use that stored response without revalidation unless all the
+    /// presented request header fields nominated by that Vary field value match those fields in the original
+    /// request".
     pub fn selects(&self, request: &HeaderMap) -> bool {
         self.fields.iter().all(|field| field.matches(request) || self.is_preferred_language(field, request))
     }
@@ -94,9 +95,10 @@ impl Selector {
         key
     }
 
-    /// RFC 9111 §4.1: "When a selecting header field has a known mechanism for doing so (e.g., qvalues on
-    /// Accept and similar request header fields), that mechanism MAY be used to choose a preferred response."
-    /// A client that prefers this answer's language to all others would get no better one.
+    /// RFC 9111 §4.1: "When a nominated request header field has a known mechanism for ranking preference
+    /// (e.g., qvalues on Accept and similar request header fields), that mechanism MAY be used to choose a
+    /// preferred response." A client that prefers this answer's language to all others would get no better
+    /// one.
     fn is_preferred_language(&self, field: &Field, request: &HeaderMap) -> bool {
         let Some(language) = &self.language else { return false };
         if field.name != ACCEPT_LANGUAGE {
