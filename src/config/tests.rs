@@ -67,13 +67,16 @@ fn one_host_has_one_property() {
 
 #[test]
 fn a_missing_certificate_is_refused_with_the_cure() {
-    let line = fault(&format!("[[tls.certificate]]\ncert = \"no.pem\"\nkey = \"no.key\"\n{PROPERTY}{KEY}"));
+    let certificate = "[[tls.certificate]]\ncert = \"no.pem\"\nkey = \"no.key\"\n";
+    let line = fault(&format!("server.https = [\"127.0.0.1:0\"]\n{certificate}{PROPERTY}{KEY}"));
     assert!(
-        line.starts_with("t.toml:2:8: ") && line.contains("no.pem") && line.contains("sluicegate cert"),
+        line.starts_with("t.toml:3:8: ") && line.contains("no.pem") && line.contains("sluicegate cert"),
         "{line}"
     );
     let line = fault(&format!("[server]\nhttps = [\"127.0.0.1:0\"]\n{PROPERTY}{KEY}"));
     assert!(line.contains("there is no certificate"), "{line}");
+    let config = judged(&format!("{certificate}{PROPERTY}{KEY}")).expect("nothing uses it");
+    assert!(config.warnings.iter().any(|warning| warning.contains("no.pem")), "{:?}", config.warnings);
 }
 
 #[test]

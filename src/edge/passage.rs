@@ -10,6 +10,7 @@ use crate::domain::manifest::classify;
 use crate::domain::manifest::placement::Placement;
 use crate::domain::policy::{self, Admission, Place};
 use crate::domain::session::text::Session;
+use crate::domain::session::verify::Admitted;
 use crate::domain::session::{At, Life, carrier};
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::path;
@@ -127,8 +128,8 @@ impl Edge {
         match admission {
             Admission::Open | Admission::Unverified(_) => Ok(Passage::default()),
             Admission::Session { .. } if matches!(object, Bears::Neither) => Ok(Passage::default()),
-            Admission::Session { place, presented, .. } => {
-                carried(property, presented, place, at, matches!(object, Bears::Playlist(_)))
+            Admission::Session { admitted, place } => {
+                carried(property, &admitted, place, at, matches!(object, Bears::Playlist(_)))
             }
             Admission::Access { grant } => {
                 property.metrics.count_verification(grant.key_name);
@@ -242,20 +243,19 @@ fn beside_uris(at: Bearings<'_>) -> Form {
 
 fn carried(
     property: &Property,
-    presented: &str,
+    admitted: &Admitted<'_>,
     place: Place,
     at: Bearings<'_>,
     is_playlist: bool,
 ) -> Result<Passage, EdgeError> {
-    let salt = property.rules.salt.of(at.headers)?;
-    let place_of_use = At { path: &at.target.path, client: at.client, salt: &salt };
-    let session = property.rules.sessions.verify(presented, &place_of_use, at.now)?;
+    let session = property.rules.sessions.session(admitted);
     let mut passage = Passage { form: beside_uris(at), ..Passage::default() };
     match place {
         Place::Path => passage.form = Form::Path { inherited: Some(at.target.depth) },
         Place::Query if at.target.path_token.is_some() => passage.form = in_path(at),
         Place::Query => passage.form = Form::Query,
         Place::Cookie if is_playlist => {
+            let salt = property.rules.salt.of(at.headers)?;
             if let Some(renewed) = property.rules.sessions.renewed(&session, &salt, at.now) {
                 property.metrics.sessions_renewed.inc();
                 passage.cookie = value(&property.cookie.set(&property.rules.session_name, &renewed));

@@ -33,6 +33,8 @@ const REASON: HeaderName = HeaderName::from_static("sluicegate-reason");
 /// A request header that carries the operators' token, to be told the reason of a refusal.
 const DEBUG: HeaderName = HeaderName::from_static("sluicegate-debug");
 
+const HEX: [u8; 16] = *b"0123456789abcdef";
+
 /// Who asks, and by which name.
 #[derive(Debug)]
 struct Caller<'a> {
@@ -70,9 +72,7 @@ impl Edge {
         };
         let headers = response.headers_mut();
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
-        if let Ok(id) = HeaderValue::from_str(&format!("{:016x}", record.request())) {
-            headers.insert(REQUEST_ID, id);
-        }
+        headers.insert(REQUEST_ID, in_hex(record.request()));
         record.answered(response.status().as_u16());
         let is_head = parts.method == Method::HEAD;
         response.map(|body| if is_head { body.emptied() } else { body }.with_record(record))
@@ -195,7 +195,14 @@ fn request_id(parts: &Parts, caller: &Caller<'_>) -> u64 {
     given
         .filter(|id| id.len() == 16)
         .and_then(|id| u64::from_str_radix(id, 16).ok())
-        .unwrap_or_else(entropy::number)
+        .unwrap_or_else(entropy::request_number)
+}
+
+/// 16 digits, as the access log has them.
+fn in_hex(request: u64) -> HeaderValue {
+    let digits =
+        request.to_be_bytes().map(|byte| [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));
+    HeaderValue::from_bytes(digits.as_flattened()).expect("hex digits are visible ASCII")
 }
 
 fn wanted<'a>(
@@ -204,10 +211,8 @@ fn wanted<'a>(
     target: &Target<'_>,
     admission: &Admission<'_>,
 ) -> Wanted<'a> {
-    let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
-    let site = format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase());
     Wanted {
-        place: Place { site, path: target.path.clone(), query: target.origin_query.clone() },
+        place: Place { site: site(caller), path: target.path.clone(), query: target.origin_query.clone() },
         method: parts.method.clone(),
         client: &parts.headers,
         viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
@@ -217,6 +222,16 @@ fn wanted<'a>(
             Admission::Open => Reason::NoToken.as_str(),
         },
     }
+}
+
+fn site(caller: &Caller<'_>) -> String {
+    let mut site = [caller.scheme, "://", caller.host].concat();
+    site.make_ascii_lowercase();
+    if let Some(port) = caller.port {
+        site.push(':');
+        site.push_str(itoa::Buffer::new().format(port));
+    }
+    site
 }
 
 fn options() -> Response<Body> {
@@ -265,9 +280,10 @@ fn count_error(property: &Property, error: &EdgeError) {
                 metrics.origin_invalid.inc()
             }
         },
-        EdgeError::Body(_) | EdgeError::UnaskedPart | EdgeError::UnaskedNotModified => {
-            metrics.origin_invalid.inc()
-        }
+        EdgeError::Body(_)
+        | EdgeError::UnaskedPart
+        | EdgeError::WrongPart
+        | EdgeError::UnaskedNotModified => metrics.origin_invalid.inc(),
         EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
             metrics.playlists_refused.inc()
         }

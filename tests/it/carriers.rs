@@ -186,7 +186,7 @@ async fn a_cookie_is_renewed_in_the_last_half_of_its_life() {
     let last_end = MINUTE + 5 * 3_600;
     let mut last = String::new();
     for _ in 0..40 {
-        edge.clock.advance(Duration::from_secs(600));
+        edge.clock.advance(Duration::from_mins(10));
         let reply = player.get("/live/a/level.m3u8").await;
         let ended = edge.clock.now().as_secs() >= last_end;
         assert_eq!(reply.status, if ended { 403 } else { 200 });
@@ -220,7 +220,7 @@ async fn a_new_access_token_begins_a_new_session_beside_an_old_cookie() {
         player.keeps_header = true;
         let first = Access { id: Some("first"), ..Access::acl("/*") };
         assert_eq!(player.get(&first.on(LIVE)).await.status, 200);
-        edge.clock.advance(Duration::from_secs(110 * 60));
+        edge.clock.advance(Duration::from_mins(110));
         let bad = Access { end: START + 1, ..Access::acl("/*") };
         let reply = player.get(&bad.on(LIVE)).await;
         assert_eq!((reply.status, reply.reason()), (200, None), "{carrier}: the session is enough");
@@ -229,7 +229,7 @@ async fn a_new_access_token_begins_a_new_session_beside_an_old_cookie() {
         assert_eq!(entry.status, 200);
         let handed = entry.header("set-cookie").or(entry.header("hdntl")).expect("a new session");
         assert!(handed.contains("~id=second~"), "{carrier}: {handed}");
-        edge.clock.advance(Duration::from_secs(60 * 60));
+        edge.clock.advance(Duration::from_hours(1));
         assert_eq!(player.get("/live/a/level.m3u8").await.status, 200, "{carrier}: it plays on");
     }
 }
@@ -247,7 +247,7 @@ async fn a_held_request_is_judged_by_its_start() {
     let address = edge.address;
     let held = tokio::spawn(async move { get(address, &target).await });
     origin.until(|origin| origin.asked().iter().any(|asked| asked.target().contains("_HLS_msn=3"))).await;
-    edge.clock.advance(Duration::from_secs(60));
+    edge.clock.advance(Duration::from_mins(1));
     gate.notify_one();
     let reply = held.await.expect("an answer");
     assert_eq!((reply.status, reply.uris().len()), (200, 2));

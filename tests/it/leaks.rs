@@ -73,7 +73,7 @@ async fn no_token_reaches_origin_log_or_metrics() {
         for carrier in ["path", "query", "cookie", "header", "auto"] {
             let origin = stage::origin().await;
             let edge =
-                LoggedEdge::start(&origin, format, &format!("session = {{ carrier = \"{carrier}\" }}")).await;
+                LoggedEdge::start(&origin, format, &format!("session = {{ carrier = \"{carrier}\" }}"));
             let (secrets, requests) = an_evening(&edge).await;
             assert!(secrets.len() >= 3, "{carrier}: {secrets:?}");
             let metrics = get(edge.admin, "/metrics").await.text();
@@ -94,7 +94,7 @@ async fn no_token_reaches_origin_log_or_metrics() {
 #[tokio::test]
 async fn a_log_line_names_session_carrier_and_reason() {
     let origin = stage::origin().await;
-    let edge = LoggedEdge::start(&origin, "json", "").await;
+    let edge = LoggedEdge::start(&origin, "json", "");
     let entry = get(edge.address, &Access { id: Some("viewer1"), ..Access::acl("/*") }.on(MASTER)).await;
     get(edge.address, &format!("/v/{}?a=1", entry.uris()[0])).await;
     get(edge.address, &format!("{MASTER}?hdnts=nonsense&b=2")).await;
@@ -201,8 +201,7 @@ fn lines_of(reply: &Reply) -> usize {
 async fn signed_payloads_never_break_out() {
     for carrier in ["path", "query", "cookie", "header"] {
         let origin = stage::origin().await;
-        let edge =
-            LoggedEdge::start(&origin, "text", &format!("session = {{ carrier = \"{carrier}\" }}")).await;
+        let edge = LoggedEdge::start(&origin, "text", &format!("session = {{ carrier = \"{carrier}\" }}"));
         let mut requests = 0;
         for payload in INJECTIONS {
             let token = Access { payload: Some(payload), ..Access::acl("/*") }.text();
@@ -235,7 +234,7 @@ async fn signed_payloads_never_break_out() {
 async fn signed_ids_never_break_out() {
     let origin = stage::origin().await;
     for format in ["text", "json"] {
-        let edge = LoggedEdge::start(&origin, format, "session = { carrier = \"cookie\" }").await;
+        let edge = LoggedEdge::start(&origin, format, "session = { carrier = \"cookie\" }");
         let mut requests = 0;
         for id in INJECTIONS {
             let token = Access { id: Some(id), ..Access::acl("/*") }.text();
@@ -266,7 +265,7 @@ async fn signed_ids_never_break_out() {
 #[tokio::test]
 async fn what_a_client_sends_never_breaks_a_log_line() {
     let origin = stage::origin().await;
-    let edge = LoggedEdge::start(&origin, "text", "").await;
+    let edge = LoggedEdge::start(&origin, "text", "");
     for target in ["/a\"b", "/%0a%0d", "/a?q=\"x\" y", "/a?%0a=1", "/\u{e9}\u{2028}"] {
         let target = target.replace(' ', "%20");
         let bytes =

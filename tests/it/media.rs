@@ -52,12 +52,11 @@ async fn a_slow_reader_holds_the_origin_back() {
             while count.load(Ordering::SeqCst) < HUGE {
                 let write = stream.write_all(&piece);
                 tokio::pin!(write);
-                let done = match timeout(Duration::from_millis(500), &mut write).await {
-                    Ok(done) => done,
-                    Err(_) => {
-                        signal.notify_one();
-                        write.await
-                    }
+                let done = if let Ok(done) = timeout(Duration::from_millis(500), &mut write).await {
+                    done
+                } else {
+                    signal.notify_one();
+                    write.await
                 };
                 if done.is_err() {
                     return;
@@ -125,6 +124,45 @@ async fn an_unasked_part_or_304_is_a_bad_gateway() {
         assert_eq!(reply.status, 502, "{path}: a playlist is asked for whole and unconditionally");
     }
     assert_eq!(edge.metric("origin_errors_total", ",cause=\"invalid\"").await, 6);
+}
+
+#[tokio::test]
+async fn a_part_that_is_not_the_one_asked_for_is_a_bad_gateway() {
+    let origin = TestOrigin::start().await;
+    for (path, content_range, body) in [
+        ("/other.mp4", "bytes 0-3/10", "0123"),
+        ("/more.mp4", "bytes 2-9/10", "23456789"),
+        ("/shorter.mp4", "bytes 2-5/10", "234"),
+        ("/none.mp4", "", "2345"),
+        ("/junk.mp4", "bytes 5-2/10", "2345"),
+    ] {
+        let fields = [("content-type", "video/mp4"), ("content-range", content_range)];
+        origin.at(path, Answer::with("206 Partial Content", &fields, body));
+    }
+    let several = [("content-type", "multipart/byteranges; boundary=b")];
+    origin.at("/several.mp4", Answer::with("206 Partial Content", &several, "--b\r\n"));
+    let edge = open(&origin).await;
+    for path in ["/other.mp4", "/more.mp4", "/shorter.mp4", "/none.mp4", "/junk.mp4"] {
+        assert_eq!(request(edge.address, "GET", path, &[("Range", "bytes=2-5")]).await.status, 502, "{path}");
+    }
+    let reply = request(edge.address, "GET", "/several.mp4", &[("Range", "bytes=0-1,4-5")]).await;
+    assert_eq!((reply.status, reply.text().as_str()), (206, "--b\r\n"));
+}
+
+#[tokio::test]
+async fn a_playlist_without_end_is_a_bad_gateway() {
+    let origin = ScriptedOrigin::start(|mut stream| async move {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpegurl\r\ntransfer-encoding: chunked\r\n\r\n8\r\n#EXTM3U\n\r\n";
+        let chunk = format!("4000\r\n{}\r\n", "#\n".repeat(0x2000));
+        let _ = stream.write_all(head.as_bytes()).await;
+        while stream.write_all(chunk.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    let edge = in_front_of(&origin).await;
+    for path in ["/p.m3u8", "/s.ts"] {
+        assert_eq!(get(edge.address, path).await.status, 502);
+    }
+    assert_eq!(edge.metric("playlists_refused_total", "").await, 2);
 }
 
 #[tokio::test]
@@ -413,6 +451,14 @@ async fn interim_answers_are_passed_over_but_not_without_end() {
     let origin = answering(flood.into_bytes().leak()).await;
     let edge = in_front_of(&origin).await;
     assert_eq!(get(edge.address, "/s.ts").await.status, 502);
+
+    let origin = ScriptedOrigin::start(|mut stream| async move {
+        while stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").await.is_ok() {}
+    })
+    .await;
+    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    assert_eq!(get(edge.address, "/s.ts").await.status, 502);
+    assert_eq!(edge.metric("origin_errors_total", ",cause=\"invalid\"").await, 1);
 }
 
 #[tokio::test]
@@ -423,12 +469,9 @@ async fn a_switch_of_protocols_that_nobody_asked_for_is_a_bad_gateway() {
     .await;
     let edge = in_front_of(&origin).await;
     for path in ["/s.ts", "/p.m3u8"] {
-        let asked = [("Upgrade", "websocket"), ("Connection", "upgrade")];
-        let mut head = format!("GET {path} HTTP/1.1\r\nHost: h\r\n");
-        for (name, value) in asked {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let reply = send(edge.address, format!("{head}\r\n").as_bytes(), false).await;
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+        let reply = send(edge.address, head.as_bytes(), false).await;
         assert_eq!(reply.status, 502, "{path}: {}", reply.head);
     }
 }

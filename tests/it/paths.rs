@@ -208,3 +208,98 @@ async fn a_url_token_is_for_the_path_that_is_used() {
     assert_eq!(dressed.status, 200, "signed as it was asked");
     assert_eq!(origin.asked().last().map(|asked| asked.target().to_owned()).as_deref(), Some("/live/a/1.ts"));
 }
+
+/// Pieces of which attackers make paths.
+const PIECES: [&str; 36] = [
+    "/",
+    "/",
+    "/",
+    "..",
+    "..",
+    ".",
+    "v",
+    "live",
+    "a",
+    "%2e",
+    "%2E",
+    "%2f",
+    "%5c",
+    "\\",
+    ";",
+    "%3b",
+    "%25",
+    "2e",
+    "%252e",
+    "//",
+    "/../",
+    "/./",
+    "%61",
+    "%76",
+    "?",
+    "&",
+    "hdnts=",
+    "hdntl=x",
+    "/hdntl=x/",
+    "%68dntl=",
+    "%c0%ae",
+    "é",
+    "%00",
+    "#",
+    "%",
+    "1.ts",
+];
+
+/// The same targets on every run (xorshift).
+fn targets(count: usize) -> impl Iterator<Item = String> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % bound as u64).expect("a small number")
+    };
+    (0..count).map(move |_| {
+        let pieces = 1 + next(9);
+        let path: String = (0..pieces).map(|_| PIECES[next(PIECES.len())]).collect();
+        format!("/v/{path}")
+    })
+}
+
+#[tokio::test]
+async fn whatever_the_spelling_the_origin_sees_only_what_the_acl_covers() {
+    let origin = TestOrigin::start().await;
+    let edge = TestEdge::start(&origin, "session = { carry = [\"acl\"] }").await;
+    origin.at("/v/m.m3u8", Answer::playlist("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nc.m3u8\n"));
+    let entry = get(edge.address, &Access::acl("/v/*").on("/v/m.m3u8")).await;
+    let component = entry.uris()[0].split('/').next().expect("a component").to_owned();
+    let mut passed = 0;
+    for target in targets(1_500) {
+        let before = origin.asked().len();
+        let bare = send(
+            edge.address,
+            format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes(),
+            false,
+        )
+        .await;
+        assert!(matches!(bare.status, 400 | 403), "without a token: {target}: {}", bare.status);
+        assert_eq!(origin.asked().len(), before, "{target}");
+        let by_access = with_token(&edge, target.as_bytes(), "/v/*").await;
+        let by_session = with_session(&edge, &target, &component).await;
+        for reply in [by_access, by_session] {
+            assert!(matches!(reply.status, 400 | 403 | 404), "{target}: {}", reply.status);
+            passed += usize::from(reply.status == 404);
+        }
+    }
+    assert!(passed > 300, "enough of them are harmless: {passed}");
+    for asked in &origin.asked()[2..] {
+        let path = asked.target().split('?').next().expect("a path");
+        assert!(path.starts_with("/v/"), "{}", asked.head);
+        assert!(!path.contains("/../") && !path.ends_with("/.."), "{}", asked.head);
+    }
+    stage::assert_no_token_reached_but(&origin, &[]);
+}
+
+async fn with_session(edge: &TestEdge, target: &str, component: &str) -> Reply {
+    let bytes = format!("GET /{component}{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    send(edge.address, bytes.as_bytes(), false).await
+}

@@ -70,9 +70,23 @@ async fn a_live_session_lives_a_day() {
 #[tokio::test]
 async fn an_item_that_cannot_be_measured_gets_a_day() {
     let origin = stage::origin().await;
-    origin.at("/v/360p/level.m3u8", Answer::with("503 Service Unavailable", &[], "busy"));
+    for first_variant in [
+        Answer::with("503 Service Unavailable", &[], "busy"),
+        Answer::with("302 Found", &[("location", "/v/720p/level.m3u8")], ""),
+        Answer::ok("text/html", "<p>no playlist"),
+        Answer::playlist(stage::MULTIVARIANT),
+        Answer::raw("nonsense"),
+    ] {
+        origin.at("/v/360p/level.m3u8", first_variant);
+        let edge = TestEdge::start(&origin, "").await;
+        assert_eq!(expiry(&entry(&edge, MASTER).await.uris()[0]), MINUTE + 86_400);
+    }
+    let elsewhere = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttps://other.example/a.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n";
+    origin.at("/v/elsewhere.m3u8", Answer::playlist(elsewhere));
     let edge = TestEdge::start(&origin, "").await;
-    assert_eq!(expiry(&entry(&edge, MASTER).await.uris()[0]), MINUTE + 86_400);
+    let uris = entry(&edge, "/v/elsewhere.m3u8").await.uris();
+    assert_eq!(uris[0], "https://other.example/a.m3u8");
+    assert_eq!(expiry(&uris[1]), MINUTE + 86_400);
 }
 
 #[tokio::test]

@@ -85,8 +85,8 @@ impl Place {
 pub enum Admission<'a> {
     /// The property asks for no token.
     Open,
-    /// A session token verified; `presented` is its text as it came, which travels on in the place where it stood.
-    Session { admitted: Admitted, place: Place, presented: &'a str },
+    /// A session token verified, which travels on in the place where it stood.
+    Session { admitted: Admitted<'a>, place: Place },
     /// An access token verified; a session may be minted from it.
     Access { grant: Grant },
     /// Verify-only: the request passes in spite of this reason.
@@ -160,7 +160,7 @@ fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Fo
         let salt = rules.salt.of(request.headers)?;
         let at = At { path: request.path, client: request.client, salt: &salt };
         match rules.sessions.admit(presented, &at, now) {
-            Ok(admitted) => return Ok(Found::Verified(Admission::Session { admitted, place, presented })),
+            Ok(admitted) => return Ok(Found::Verified(Admission::Session { admitted, place })),
             Err(reason) if reason != Reason::Expired && matches!(place, Place::Path | Place::Query) => {
                 return Err(reason);
             }
