@@ -18,8 +18,10 @@ use crate::server::door::Refusal;
 use crate::server::listen::{Bound, ServerError, bind};
 use crate::server::peer::Peer;
 use crate::server::settings::Settings;
+use crate::store::fills::{self, Fills};
 use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
+use crate::store::tiers::Tiers;
 use crate::telemetry::access_log::{AccessLog, Writer};
 use crate::telemetry::metrics::Metrics;
 
@@ -49,13 +51,27 @@ impl App {
         let (log, writer) = AccessLog::start(&config.log.access, config.log.format, config.log.access_queue)
             .map_err(AppError::AccessLog)?;
         let counters = Arc::new(ConnectionCounters::default());
-        let playlists = Arc::new(Playlists::new(config.cache.memory_bytes, config.cache.playlist_bytes_max));
+        let for_playlists = config.cache.memory_bytes / 8;
+        let playlist_max = config.cache.object_bytes_max.min(for_playlists);
+        let playlists = Arc::new(Playlists::new(for_playlists, playlist_max));
+        let for_objects = config.cache.memory_bytes - for_playlists;
+        let tiers = Arc::new(Tiers::new(for_objects, config.cache.object_bytes_max));
+        let objects = Fills::new(
+            tiers,
+            fills::Limits {
+                waiters_max: config.cache.waiters_max,
+                object_bytes_max: config.cache.object_bytes_max,
+                flying_bytes_max: for_objects,
+                ..fills::Limits::default()
+            },
+        );
         export(&mut metrics, &counters, &playlists, &log);
         let nobody = Arc::new(metrics.property(""));
         let edge = Arc::new(Edge {
             properties: config.properties,
             clock,
             playlists,
+            objects,
             flights: Flights::new(config.cache.waiters_max),
             wait: config.cache.wait,
             log,

@@ -117,7 +117,7 @@ pub fn accept(
         log,
         cache: Cache {
             memory_bytes: typed.cache.memory.0,
-            playlist_bytes_max: typed.cache.object_max.0.min(typed.cache.memory.0),
+            object_bytes_max: typed.cache.object_max.0.min(typed.cache.memory.0),
             waiters_max: typed.cache.waiters_max,
             wait: typed.cache.wait_timeout.0,
         },

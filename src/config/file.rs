@@ -298,9 +298,11 @@ pub struct Cors {
 #[serde(default, deny_unknown_fields)]
 pub struct PropertyCache {
     pub query: QueryRule,
+    pub objects: bool,
     pub live_playlist_ttl: AutoSpan,
     pub playlist_ttl: Span,
     pub segment_ttl: Span,
+    pub negative_ttl: Span,
     pub stale_while_revalidate: Span,
     pub stale_if_error: Span,
 }
@@ -428,9 +430,11 @@ impl Default for PropertyCache {
     fn default() -> Self {
         Self {
             query: QueryRule::Keep,
+            objects: true,
             live_playlist_ttl: AutoSpan::Auto,
             playlist_ttl: Span::seconds(60),
             segment_ttl: Span::seconds(86_400),
+            negative_ttl: Span::seconds(1),
             stale_while_revalidate: Span::seconds(2),
             stale_if_error: Span::seconds(60),
         }

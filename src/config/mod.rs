@@ -61,7 +61,7 @@ pub struct Log {
 #[derive(Clone, Copy, Debug)]
 pub struct Cache {
     pub memory_bytes: u64,
-    pub playlist_bytes_max: u64,
+    pub object_bytes_max: u64,
     pub waiters_max: usize,
     pub wait: Duration,
 }

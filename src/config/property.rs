@@ -27,7 +27,7 @@ use crate::domain::token::edgeauth::{self, Delimiters};
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostPattern;
-use crate::edge::property::{Carrier, Lifetimes, Property, QueryRule, Source};
+use crate::edge::property::{Caching, Carrier, Lifetimes, Property, QueryRule, Source};
 use crate::lab::origin::Streams;
 use crate::origin::{self, Base, Origin};
 use crate::telemetry::metrics::Metrics;
@@ -126,6 +126,13 @@ pub fn accept(
                 AutoSpan::Fixed(ttl) => Some(ttl),
             },
             playlist: typed.cache.playlist_ttl.0,
+        },
+        caching: Caching {
+            is_on: typed.cache.objects,
+            segment: typed.cache.segment_ttl.0,
+            negative: typed.cache.negative_ttl.0,
+            stale_while_revalidate: typed.cache.stale_while_revalidate.0,
+            stale_if_error: typed.cache.stale_if_error.0,
         },
         hosts: token_hosts?,
         manifest: manifest::Options {

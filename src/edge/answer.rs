@@ -8,6 +8,10 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode};
 
+use crate::domain::cache::cache_status::{CacheStatus, Forward};
+use crate::domain::cache::exchange::age_value;
+use crate::domain::cache::precondition::{self, Precondition};
+use crate::domain::cache::ranges::{self, Part, Resolved};
 use crate::domain::headers::hop;
 use crate::domain::manifest::base::Base;
 use crate::domain::manifest::encoding::{self, Coding};
@@ -18,13 +22,12 @@ use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
+use super::objects::{Found, sent_headers};
 use super::obtain::How;
 use super::passage::{Form, Passage};
 use super::property::Property;
 use super::reading::{collect, is_json};
 use super::wanted::{CODINGS, Wanted};
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Fields of the origin's that speak of other bytes than those that are sent, or of another cache's leave to keep them.
 const OF_THE_ORIGINS_BYTES: [HeaderName; 13] = [
@@ -78,7 +81,7 @@ pub fn playlist(
     if playlist.was_encoded {
         vary_on_encoding(&mut headers);
     }
-    headers.insert(CACHE_STATUS, cache_status(how, playlist.ttl(now)));
+    cache_status(how, i64::try_from(playlist.ttl(now)).unwrap_or(i64::MAX)).append_to(&mut headers);
     property.metrics.playlists_personalised.inc();
 
     // A session that was made for this answer is younger than any date that the client holds.
@@ -118,15 +121,15 @@ pub async fn relayed(
     passage: &Passage,
     wanted: &Wanted<'_>,
     how: How,
+    ttl: i64,
 ) -> Result<Response<Body>, EdgeError> {
     let (mut parts, content) = origin.into_parts();
     hop::strip(&mut parts.headers);
-    // RFC 9211 §2: each cache appends its own member, the one nearest to the viewer last.
-    parts.headers.append(CACHE_STATUS, cache_status(how, 0));
+    cache_status(how, ttl).append_to(&mut parts.headers);
     if parts.status.is_redirection() {
         redirect(property, &mut parts.headers);
     }
-    let rewrites = passage.session.is_some() && passage.form != Form::Untouched;
+    let rewrites = passage.is_in_body();
     let fits = length(&parts.headers).is_none_or(|length| length <= property.encoding.coded_bytes_max);
     if rewrites && fits && parts.status == StatusCode::OK && is_json(&parts.headers) {
         if wanted.method == Method::GET {
@@ -242,13 +245,69 @@ fn is_unmodified(client: &HeaderMap, etag: &str, modified: Option<&HeaderValue>)
     }
 }
 
-fn cache_status(how: How, ttl: u64) -> HeaderValue {
+fn cache_status(how: How, ttl: i64) -> CacheStatus<'static> {
     match how {
-        How::Hit => HeaderValue::from_str(&format!("sluicegate; hit; ttl={ttl}")),
-        How::Miss => Ok(HeaderValue::from_static("sluicegate; fwd=miss")),
-        How::Collapsed => Ok(HeaderValue::from_static("sluicegate; fwd=miss; collapsed")),
+        How::Hit => CacheStatus::hit(ttl),
+        How::Stale => CacheStatus { detail: Some("stale"), ..CacheStatus::hit(ttl) },
+        How::Miss => CacheStatus::forwarded(Forward::UriMiss),
+        How::Collapsed => CacheStatus { collapsed: true, ..CacheStatus::forwarded(Forward::UriMiss) },
     }
-    .unwrap_or(HeaderValue::from_static("sluicegate"))
+}
+
+/// An object from the cache as the origin would have answered: the whole of it, the part that was asked for, or word that
+/// the client has it already. A side document that is going to be rewritten is always whole.
+pub fn found(
+    found: Found,
+    wanted: &Wanted<'_>,
+    is_rewritten: bool,
+    now: std::time::Duration,
+) -> Response<Content> {
+    let meta = found.meta();
+    let (status, received) = (meta.status, meta.freshness.received);
+    let mut headers = sent_headers(meta);
+    headers.insert(AGE, age_value(meta.freshness.age(now)));
+    let answer = |status, headers, content| {
+        let mut response = Response::new(content);
+        (*response.status_mut(), *response.headers_mut()) = (status, headers);
+        response
+    };
+    let length = found.length();
+    if is_rewritten {
+        return answer(status, headers, content(found, None));
+    }
+    let condition = precondition::evaluate(&wanted.method, wanted.client, status, &headers, received);
+    if condition == Precondition::NotModified {
+        precondition::not_modified(&mut headers);
+        return answer(StatusCode::NOT_MODIFIED, headers, Content::Empty);
+    }
+    let asked = ranges::read(&wanted.method, wanted.client)
+        .filter(|_| status == StatusCode::OK && precondition::range_holds(wanted.client, &headers, received));
+    match (asked.zip(length).map(|(asked, length)| asked.resolve(length)), length) {
+        (Some(Resolved::Part(part)), Some(length)) => {
+            headers.insert(CONTENT_RANGE, part.content_range(length));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(part.bytes()));
+            answer(StatusCode::PARTIAL_CONTENT, headers, content(found, Some(part)))
+        }
+        (Some(Resolved::Unsatisfiable), Some(length)) => {
+            headers.insert(CONTENT_RANGE, ranges::unsatisfied(length));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+            answer(StatusCode::RANGE_NOT_SATISFIABLE, headers, Content::Empty)
+        }
+        (_, Some(length)) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            answer(status, headers, content(found, None))
+        }
+        (_, None) => answer(status, headers, content(found, None)),
+    }
+}
+
+fn content(found: Found, part: Option<Part>) -> Content {
+    match (found, part) {
+        (Found::Stored(object), None) => Content::Kept(object.body()),
+        (Found::Stored(object), Some(part)) => Content::Kept(object.range(part.first, part.last + 1)),
+        (Found::Growing(growing), None) => Content::Arriving(growing.body()),
+        (Found::Growing(growing), Some(part)) => Content::Arriving(growing.range(part.first, part.last + 1)),
+    }
 }
 
 /// An answer whose length is known. HEAD gets the headers that GET would have (RFC 9110 §9.3.2).

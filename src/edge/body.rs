@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::origin::body::{BodyError, OriginBody};
+use crate::store::flow::{FillBody, FillError};
+use crate::store::slabs::SlabBody;
 
 use super::record::Record;
 
@@ -24,6 +26,84 @@ pub enum Content {
         read: Bytes,
         rest: OriginBody,
     },
+    /// From memory.
+    Kept(SlabBody),
+    /// An object that others may be reading, too, while it arrives.
+    Arriving(FillBody),
+}
+
+/// Why a body ended before its end. The connection ends with it: never as if that were all.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error(transparent)]
+    Origin(#[from] BodyError),
+    #[error(transparent)]
+    Fill(#[from] FillError),
+}
+
+impl Content {
+    /// Its length, where that is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Whole(bytes) => Some(bytes.len() as u64),
+            Self::Stream { read, rest } => Some(read.len() as u64 + rest.size_hint().exact()?),
+            Self::Kept(body) => body.size_hint().exact(),
+            Self::Arriving(body) => body.size_hint().exact(),
+        }
+    }
+
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => {
+                let frame = bytes.split_to(bytes.len().min(FRAME_BYTES));
+                Poll::Ready((!frame.is_empty()).then(|| Ok(Frame::data(frame))))
+            }
+            Self::Stream { read, rest } => {
+                if !read.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(std::mem::take(read)))));
+                }
+                Pin::new(rest).poll_frame(context).map_err(SendError::Origin)
+            }
+            Self::Kept(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Self::Arriving(body) => Pin::new(body).poll_frame(context).map_err(SendError::Fill),
+        }
+    }
+
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream { read, rest } => read.is_empty() && rest.is_end_stream(),
+            Self::Kept(body) => body.is_end_stream(),
+            Self::Arriving(body) => body.is_end_stream(),
+        }
+    }
+}
+
+/// The body of an origin's answer on its way into the cache.
+#[derive(Debug)]
+pub struct SharedContent(pub Content);
+
+impl HttpBody for SharedContent {
+    type Data = Bytes;
+    type Error = SendError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        self.0.next(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
 }
 
 /// An answer's body. When it is dropped, sent whole or not, the request is written down.
@@ -39,7 +119,7 @@ pub struct Body {
 impl Body {
     pub fn new(content: Content) -> Self {
         let mut body = Self { content, sent: 0, ended: false, expected: None, record: None };
-        body.expected = body.remaining();
+        body.expected = body.content.length();
         body
     }
 
@@ -60,42 +140,17 @@ impl Body {
         self.record = Some(record);
         self
     }
-
-    /// Bytes still to come, where that is known.
-    fn remaining(&self) -> Option<u64> {
-        match &self.content {
-            Content::Empty => Some(0),
-            Content::Whole(bytes) => Some(bytes.len() as u64),
-            Content::Stream { read, rest } => Some(read.len() as u64 + rest.size_hint().exact()?),
-        }
-    }
-
-    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.content {
-            Content::Empty => Poll::Ready(None),
-            Content::Whole(bytes) => {
-                let frame = bytes.split_to(bytes.len().min(FRAME_BYTES));
-                Poll::Ready((!frame.is_empty()).then(|| Ok(Frame::data(frame))))
-            }
-            Content::Stream { read, rest } => {
-                if !read.is_empty() {
-                    return Poll::Ready(Some(Ok(Frame::data(std::mem::take(read)))));
-                }
-                Pin::new(rest).poll_frame(context)
-            }
-        }
-    }
 }
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = SendError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = self.next(context);
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        let polled = self.content.next(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -107,15 +162,11 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Empty => true,
-            Content::Whole(bytes) => bytes.is_empty(),
-            Content::Stream { read, rest } => read.is_empty() && rest.is_end_stream(),
-        }
+        self.content.is_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.content.length().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

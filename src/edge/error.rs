@@ -8,10 +8,9 @@ use crate::domain::manifest::encoding::EncodingError;
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::path::PathError;
 use crate::origin::OriginError;
-use crate::origin::body::BodyError;
 use crate::store::flights::JoinError;
 
-use super::body::Body;
+use super::body::{Body, SendError};
 
 /// Why a request gets no object. Errors of a shared fetch are given to all who waited, hence `Clone`.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -27,7 +26,7 @@ pub enum EdgeError {
     #[error("{0}")]
     Origin(#[from] std::sync::Arc<OriginError>),
     #[error("{0}")]
-    Body(#[from] std::sync::Arc<BodyError>),
+    Body(#[from] std::sync::Arc<SendError>),
     #[error("the origin's playlist is over {0} bytes")]
     PlaylistTooLarge(usize),
     #[error("the origin's playlist cannot be decoded: {0}")]
@@ -42,6 +41,12 @@ pub enum EdgeError {
     UnaskedNotModified,
     #[error("{0}")]
     Join(#[from] JoinError),
+    #[error("{0} requests already wait for the same object")]
+    Crowded(usize),
+    #[error("the head of a shared object did not come within {0:?}")]
+    Late(std::time::Duration),
+    #[error("the fetch of a shared object ended without an answer")]
+    Lost,
 }
 
 impl From<Reason> for EdgeError {
@@ -56,8 +61,8 @@ impl From<OriginError> for EdgeError {
     }
 }
 
-impl From<BodyError> for EdgeError {
-    fn from(error: BodyError) -> Self {
+impl From<SendError> for EdgeError {
+    fn from(error: SendError) -> Self {
         Self::Body(std::sync::Arc::new(error))
     }
 }
@@ -86,9 +91,10 @@ impl EdgeError {
                     StatusCode::BAD_GATEWAY
                 }
             },
-            Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Join(JoinError::Late(_)) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Join(JoinError::Crowded(_)) | Self::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Join(JoinError::Late(_)) | Self::Late(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Join(JoinError::Lost)
+            | Self::Lost
             | Self::Body(_)
             | Self::PlaylistTooLarge(_)
             | Self::Encoding(_)
@@ -114,7 +120,10 @@ impl EdgeError {
             | Self::UnaskedPart
             | Self::WrongPart
             | Self::UnaskedNotModified
-            | Self::Join(_) => None,
+            | Self::Join(_)
+            | Self::Crowded(_)
+            | Self::Late(_)
+            | Self::Lost => None,
         }
     }
 

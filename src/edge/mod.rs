@@ -4,6 +4,7 @@ pub mod answer;
 pub mod body;
 pub mod error;
 pub mod host;
+pub mod objects;
 pub mod obtain;
 pub mod passage;
 pub mod property;
@@ -27,6 +28,7 @@ use crate::telemetry::metrics::PropertyMetrics;
 
 use error::{EdgeError, Statuses};
 use host::HostTable;
+use objects::Objects;
 use obtain::Object;
 use property::Property;
 
@@ -36,6 +38,8 @@ pub struct Edge {
     pub properties: HostTable<Arc<Property>>,
     pub clock: Clock,
     pub playlists: Arc<Playlists>,
+    /// Everything that is no playlist.
+    pub objects: Arc<Objects>,
     pub flights: Arc<Flights<Result<Object, EdgeError>>>,
     /// How long a request waits for a fetch that it shares with others.
     pub wait: Duration,

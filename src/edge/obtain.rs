@@ -18,6 +18,7 @@ use crate::store::playlists::Playlist;
 use super::Edge;
 use super::body::Content;
 use super::error::EdgeError;
+use super::objects::Found;
 use super::passage::Bears;
 use super::property::Property;
 use super::reading::{is_json, is_playlist_type, read_object, refuse_unasked, starts_a_playlist};
@@ -35,6 +36,8 @@ pub enum Object {
 pub enum Obtained {
     Shared(Object, How),
     Stream(Response<Content>),
+    /// From the cache.
+    Found(Found, How),
 }
 
 impl Obtained {
@@ -48,7 +51,10 @@ impl Obtained {
                 Bears::SideDocument
             }
             Self::Stream(origin) if is_document(origin.status(), origin.headers()) => Bears::SideDocument,
-            Self::Shared(Object::Whole(..), _) | Self::Stream(_) => Bears::Neither,
+            Self::Found(found, _) if is_document(found.meta().status, &found.meta().headers) => {
+                Bears::SideDocument
+            }
+            Self::Shared(Object::Whole(..), _) | Self::Stream(_) | Self::Found(..) => Bears::Neither,
         }
     }
 }
@@ -59,6 +65,8 @@ pub enum How {
     Hit,
     Miss,
     Collapsed,
+    /// From memory, though it is no more fresh.
+    Stale,
 }
 
 impl Object {
@@ -109,6 +117,10 @@ impl Edge {
             let object = fetch_whole(property, &wanted.place, wanted.headers(property), now).await?;
             return Ok(Obtained::Shared(object, How::Miss));
         }
+        let is_cacheable = wanted.is_shareable(property) && property.caching.is_on;
+        if is_cacheable && matches!(wanted.method, Method::GET | Method::HEAD) {
+            return self.cached(property, wanted, &key, now).await;
+        }
         self.stream(property, wanted, key, now).await
     }
 
@@ -157,7 +169,7 @@ impl Edge {
 
     /// Anything that is not known to be a playlist. Its first bytes are looked at all the same: a playlist under a
     /// segment's name is still a playlist.
-    async fn stream(
+    pub async fn stream(
         &self,
         property: &Arc<Property>,
         wanted: &Wanted<'_>,
@@ -168,6 +180,18 @@ impl Edge {
         let headers = wanted.headers(property);
         let response = property.source.fetch(&wanted.method, &path_and_query, headers, None, now).await?;
         refuse_unasked(&response, wanted.client)?;
+        self.settle(property, wanted, key, response, now).await
+    }
+
+    /// What an answer of the origin to this one request comes to.
+    pub async fn settle(
+        &self,
+        property: &Arc<Property>,
+        wanted: &Wanted<'_>,
+        key: String,
+        response: Response<Content>,
+        now: Duration,
+    ) -> Result<Obtained, EdgeError> {
         let (parts, mut content) = response.into_parts();
         let is_body = wanted.method == Method::GET
             && matches!(parts.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
@@ -221,6 +245,7 @@ impl How {
             Self::Hit => "hit",
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
+            Self::Stale => "stale",
         }
     }
 }

@@ -71,6 +71,11 @@ impl Passage {
         }
     }
 
+    /// Whether the session's text goes into bodies.
+    pub fn is_in_body(&self) -> bool {
+        self.session.is_some() && self.form != Form::Untouched
+    }
+
     pub fn placed(&self) -> Placed {
         let text = match (&self.session, self.form) {
             (Some(session), Form::Query) => session.query_pair(),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::{Method, Response};
+use http::header::ORIGIN;
+use http::{Method, Response, StatusCode};
 
+use crate::domain::cache::rules::{self, Negative, Unstated};
 use crate::domain::headers::cors::Cors;
 use crate::domain::headers::forwarding::Style;
 use crate::domain::manifest::Options;
@@ -15,7 +17,7 @@ use crate::domain::policy::Rules;
 use crate::domain::session::carrier::CookieSettings;
 use crate::lab::origin::Streams;
 use crate::origin::Origin;
-use crate::telemetry::metrics::PropertyMetrics;
+use crate::telemetry::metrics::{Kind, PropertyMetrics};
 
 use super::body::Content;
 use super::error::{EdgeError, Statuses};
@@ -35,6 +37,8 @@ pub struct Property {
     pub cookies_forwarded: Vec<String>,
     pub query: QueryRule,
     pub lifetimes: Lifetimes,
+    /// How everything that is no playlist is cached.
+    pub caching: Caching,
     /// Hosts whose absolute references may carry the session token.
     pub hosts: Hosts,
     pub manifest: Options,
@@ -73,6 +77,40 @@ pub struct Lifetimes {
     /// Of live media playlists; `None` for half their target duration.
     pub live_playlist: Option<Duration>,
     pub playlist: Duration,
+}
+
+/// How long objects are kept, where the origin does not say.
+#[derive(Clone, Debug)]
+pub struct Caching {
+    /// Whether anything but playlists is kept at all.
+    pub is_on: bool,
+    pub segment: Duration,
+    pub negative: Duration,
+    pub stale_while_revalidate: Duration,
+    pub stale_if_error: Duration,
+}
+
+impl Caching {
+    /// The rules for an object of this kind.
+    pub fn rules(&self, kind: Kind) -> rules::Rules {
+        rules::Rules {
+            unstated: match kind {
+                Kind::Segment => Unstated::Lifetime(self.segment),
+                Kind::Key => Unstated::NotStored,
+                Kind::Multivariant | Kind::MediaPlaylist | Kind::Json | Kind::Preflight | Kind::Other => {
+                    Unstated::Heuristic { lifetime_max: self.segment }
+                }
+            },
+            negative: Negative {
+                lifetime: self.negative,
+                statuses: vec![StatusCode::NOT_FOUND, StatusCode::GONE],
+            },
+            stale_while_revalidate: self.stale_while_revalidate,
+            stale_if_error: self.stale_if_error,
+            vary_ignored: vec![ORIGIN],
+            ..rules::Rules::default()
+        }
+    }
 }
 
 /// Where a property's objects come from.

@@ -17,7 +17,7 @@ use crate::domain::manifest::template::Template;
 use crate::domain::manifest::{self, classify, encoding};
 use crate::store::playlists::{Playlist, detached};
 
-use super::body::Content;
+use super::body::{Content, SendError, SharedContent};
 use super::error::EdgeError;
 use super::obtain::Object;
 use super::property::Property;
@@ -98,13 +98,15 @@ fn default_lifetime(property: &Property, template: &Template) -> Duration {
 
 /// Reads a body to its end, within a limit.
 pub async fn collect(content: Content, bytes_max: usize) -> Result<Bytes, EdgeError> {
-    let (read, mut rest) = match content {
-        Content::Empty => return Ok(Bytes::new()),
-        Content::Whole(bytes) if bytes.len() <= bytes_max => return Ok(bytes),
-        Content::Whole(_) => return Err(EdgeError::PlaylistTooLarge(bytes_max)),
-        Content::Stream { read, rest } => (read, rest),
-    };
-    let mut body = BytesMut::from(&read[..]);
+    if let Content::Whole(bytes) = content {
+        return if bytes.len() <= bytes_max {
+            Ok(bytes)
+        } else {
+            Err(EdgeError::PlaylistTooLarge(bytes_max))
+        };
+    }
+    let mut rest = SharedContent(content);
+    let mut body = BytesMut::new();
     while let Some(frame) = rest.frame().await {
         if let Ok(data) = frame?.into_data() {
             if body.len() + data.len() > bytes_max {
@@ -122,12 +124,13 @@ pub async fn starts_a_playlist(headers: &HeaderMap, content: &mut Content) -> Re
     let coding = encoding::Coding::parse(stated).unwrap_or(encoding::Coding::Identity);
     let needed = if coding == encoding::Coding::Identity { SNIFF_BYTES } else { SNIFF_CODED_BYTES };
     let start = match content {
-        Content::Empty => return Ok(false),
+        // What comes from the cache was looked at when it went in.
+        Content::Empty | Content::Kept(_) | Content::Arriving(_) => return Ok(false),
         Content::Whole(bytes) => bytes,
         Content::Stream { read, rest } => {
             while read.len() < needed {
                 let Some(frame) = rest.frame().await else { break };
-                let Ok(data) = frame?.into_data() else { break };
+                let Ok(data) = frame.map_err(SendError::Origin)?.into_data() else { break };
                 if read.is_empty() {
                     *read = data;
                 } else {

@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Kind;
 use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::host::split_port;
-use super::obtain::{Object, Obtained};
+use super::obtain::{How, Object, Obtained};
 use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
@@ -115,11 +115,13 @@ impl Edge {
             admission = property.rules.object(Reason::PlaylistNotListed)?;
             note(property, &admission, record);
         }
+        let is_document = matches!(bears, Bears::SideDocument);
         let passage = self.passage(property, admission, bearings, bears, &wanted).await?;
         if let Some(session) = &passage.session {
             record.session(session.id(), passage.carrier());
         }
 
+        let is_rewritten = is_document && passage.is_in_body();
         let mut response = match obtained {
             Obtained::Shared(Object::Playlist(playlist), how) => {
                 record.kind = kind_of(&playlist);
@@ -129,11 +131,17 @@ impl Edge {
             Obtained::Shared(Object::Whole(head, body), how) => {
                 record.cache(how.as_str());
                 let origin = Response::from_parts((*head).clone(), Content::Whole(body));
-                answer::relayed(property, origin, &passage, &wanted, how).await?
+                answer::relayed(property, origin, &passage, &wanted, how, 0).await?
             }
             Obtained::Stream(origin) => {
                 record.cache("pass");
-                answer::relayed(property, origin, &passage, &wanted, super::obtain::How::Miss).await?
+                answer::relayed(property, origin, &passage, &wanted, How::Miss, 0).await?
+            }
+            Obtained::Found(found, how) => {
+                record.cache(how.as_str());
+                let ttl = found.meta().freshness.ttl(caller.now);
+                let origin = answer::found(found, &wanted, is_rewritten, caller.now);
+                answer::relayed(property, origin, &passage, &wanted, how, ttl).await?
             }
         };
         hand_out(&mut response, passage.cookie, passage.header, &property.rules.session_name);
@@ -214,6 +222,7 @@ fn wanted<'a>(
     Wanted {
         place: Place { site: site(caller), path: target.path.clone(), query: target.origin_query.clone() },
         method: parts.method.clone(),
+        kind: kind_by_name(&target.path),
         client: &parts.headers,
         viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
         token_result: match admission {
@@ -291,7 +300,10 @@ fn count_error(property: &Property, error: &EdgeError) {
         | EdgeError::Method
         | EdgeError::Path(_)
         | EdgeError::Denied(_)
-        | EdgeError::Join(_) => 0,
+        | EdgeError::Join(_)
+        | EdgeError::Crowded(_)
+        | EdgeError::Late(_)
+        | EdgeError::Lost => 0,
     };
 }
 

@@ -7,6 +7,8 @@ use crate::domain::headers::forwarding::{self, Viewer};
 use crate::domain::headers::hop;
 use crate::domain::manifest::encoding::{self, Coding};
 
+use crate::telemetry::metrics::Kind;
+
 use super::property::Property;
 use super::target::join;
 
@@ -39,6 +41,8 @@ pub struct Place {
 pub struct Wanted<'a> {
     pub place: Place,
     pub method: Method,
+    /// What it is for, by its name.
+    pub kind: Kind,
     /// The client's header fields as they came.
     pub client: &'a HeaderMap,
     pub viewer: Viewer<'a>,

@@ -1,0 +1,354 @@
+//! Everything that is no playlist, from the cache: fresh from memory, joined while it arrives, confirmed by the origin, or
+//! stale where that is allowed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, SET_COOKIE};
+use http::{HeaderMap, Method, Response, StatusCode};
+
+use crate::domain::cache::directives::{RequestDirectives, ResponseDirectives};
+use crate::domain::cache::exchange::{Exchange, stamp};
+use crate::domain::cache::freshness::{Freshness, Verdict};
+use crate::domain::cache::precondition::{self, Precondition};
+use crate::domain::cache::rules::{self, Rules, Unstated};
+use crate::domain::cache::storable::{storable, withhold};
+use crate::domain::cache::validation;
+use crate::domain::cache::vary::Selector;
+use crate::domain::cache::{ranges, targeted};
+use crate::domain::headers::hop;
+use crate::store::fill::{Answer, Fetched, Growing, Opened, Source, WaitError};
+use crate::store::fills::Fills;
+use crate::store::key::Key;
+use crate::store::object::{Description, Object, detached, headers_bytes};
+
+use super::Edge;
+use super::body::{Content, SharedContent};
+use super::error::EdgeError;
+use super::obtain::{How, Obtained};
+use super::property::Property;
+use super::reading::{is_playlist_type, refuse_unasked, starts_a_playlist};
+use super::wanted::Wanted;
+
+/// What is known of a stored answer beside its bytes.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    pub status: StatusCode,
+    /// The origin's header fields, end to end only, in memory of their own.
+    pub headers: HeaderMap,
+    pub freshness: Freshness,
+    selector: Selector,
+}
+
+/// A stored answer.
+pub type Stored = Arc<Object<Meta>>;
+
+/// An answer for one request alone.
+type Private = Response<Content>;
+
+/// The fetches under way, and what they keep.
+pub type Objects = Fills<Meta, Private, EdgeError>;
+
+/// An object as it can be sent.
+#[derive(Debug)]
+pub enum Found {
+    Stored(Stored),
+    Growing(Growing<Meta>),
+}
+
+impl Found {
+    pub fn meta(&self) -> &Meta {
+        match self {
+            Self::Stored(object) => object.meta(),
+            Self::Growing(growing) => growing.meta(),
+        }
+    }
+
+    /// Its length, where that is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Stored(object) => Some(object.len()),
+            Self::Growing(growing) => growing.length(),
+        }
+    }
+}
+
+impl Edge {
+    /// Gets an object through the cache.
+    pub async fn cached(
+        &self,
+        property: &Arc<Property>,
+        wanted: &Wanted<'_>,
+        key: &str,
+        now: Duration,
+    ) -> Result<Obtained, EdgeError> {
+        let rules = property.caching.rules(wanted.kind);
+        let (key, stored) = self.look_up(property, wanted, key);
+        let verdict = stored.as_ref().map(|object| verdict(object, wanted, &rules, now));
+        if let Some(object) = &stored {
+            let (headers, received) = (&object.meta().headers, object.meta().freshness.received);
+            let status = object.meta().status;
+            let condition = precondition::evaluate(&wanted.method, wanted.client, status, headers, received);
+            if condition == Precondition::AskOrigin {
+                return self.stream(property, wanted, key.text().to_owned(), now).await;
+            }
+        }
+        match (&stored, verdict) {
+            (Some(object), Some(Verdict::Fresh | Verdict::StaleAccepted)) => {
+                property.metrics.cache_hits.inc();
+                return Ok(Obtained::Found(Found::Stored(object.clone()), How::Hit));
+            }
+            (Some(object), Some(Verdict::StaleWhileRevalidate)) => {
+                self.refresh(property, wanted, &key, object.clone(), rules, now);
+                property.metrics.cache_hits.inc();
+                return Ok(Obtained::Found(Found::Stored(object.clone()), How::Stale));
+            }
+            (Some(_) | None, _) => {}
+        }
+        // What nobody has yet and is asked for from its middle on is not worth fetching from its beginning.
+        let begins_later = ranges::read(&wanted.method, wanted.client)
+            .is_some_and(|asked| !matches!(asked, ranges::Asked::From { first: 0, .. }));
+        if wanted.method == Method::HEAD || (begins_later && stored.is_none()) {
+            return self.stream(property, wanted, key.text().to_owned(), now).await;
+        }
+        let spare = match verdict {
+            Some(Verdict::StaleIfError { until }) if now < until => stored.clone(),
+            Some(_) | None => None,
+        };
+        let opened = match self.open(property, wanted, &key, stored, rules, now) {
+            Ok((reader, how)) => (reader.opened(self.wait).await, how),
+            Err(crowded) => return spare_or(property, spare, crowded),
+        };
+        match opened {
+            (Ok(Opened::Growing(growing)), how) => Ok(Obtained::Found(Found::Growing(growing), how)),
+            (Ok(Opened::Whole(object)), how) => Ok(Obtained::Found(Found::Stored(object), how)),
+            (Ok(Opened::Private(answer)), _) => {
+                if rules::is_error(answer.status())
+                    && let Some(object) = spare
+                {
+                    return Ok(Obtained::Found(Found::Stored(object), How::Stale));
+                }
+                self.settle(property, wanted, key.text().to_owned(), answer, now).await
+            }
+            (Ok(Opened::Refused), _) => match spare {
+                Some(object) => Ok(Obtained::Found(Found::Stored(object), How::Stale)),
+                None => self.stream(property, wanted, key.text().to_owned(), now).await,
+            },
+            (Ok(Opened::Failed(error)), _) => spare_or(property, spare, error),
+            (Err(WaitError::Late(wait)), _) => spare_or(property, spare, EdgeError::Late(wait)),
+            (Err(WaitError::Lost), _) => spare_or(property, spare, EdgeError::Lost),
+        }
+    }
+
+    /// The stored answer that this request selects, and the key under which it is or would be. An origin that varies
+    /// has each variant under a key of its own; all but the first carry the request's content coding.
+    fn look_up(&self, property: &Property, wanted: &Wanted<'_>, key: &str) -> (Key, Option<Stored>) {
+        let primary = Key::new(key);
+        let Some(object) = self.objects.tiers().find(&primary) else { return (primary, None) };
+        let selects = |object: &Stored| {
+            object.meta().selector == Selector::default()
+                || object.meta().selector.selects(&wanted.headers(property))
+        };
+        if selects(&object) {
+            return (primary, Some(object));
+        }
+        let secondary = Key::new(format!("{key}\n{}", wanted.coding()));
+        let object = self.objects.tiers().find(&secondary).filter(selects);
+        (secondary, object)
+    }
+
+    /// Begins or joins the fetch of a key.
+    fn open(
+        &self,
+        property: &Arc<Property>,
+        wanted: &Wanted<'_>,
+        key: &Key,
+        stored: Option<Stored>,
+        rules: Rules,
+        now: Duration,
+    ) -> Result<(crate::store::fill::Reader<Meta, Private, EdgeError>, How), EdgeError> {
+        let question = Question {
+            property: property.clone(),
+            place: wanted.place.clone(),
+            headers: wanted.headers(property),
+            stored,
+            rules,
+            now,
+        };
+        let reader = self
+            .objects
+            .open(key, |latest| question.ask(latest))
+            .map_err(|crowded| EdgeError::Crowded(crowded.0))?;
+        let how = if reader.leads() { How::Miss } else { How::Collapsed };
+        match how {
+            How::Miss => property.metrics.cache_misses.inc(),
+            How::Collapsed | How::Hit | How::Stale => property.metrics.cache_collapsed.inc(),
+        };
+        Ok((reader, how))
+    }
+
+    /// Asks the origin again while the stale object is served. The reader stays until the head is there, so that the
+    /// fetch is not given up for want of readers.
+    fn refresh(
+        &self,
+        property: &Arc<Property>,
+        wanted: &Wanted<'_>,
+        key: &Key,
+        object: Stored,
+        rules: Rules,
+        now: Duration,
+    ) {
+        let Ok((reader, _)) = self.open(property, wanted, key, Some(object), rules, now) else { return };
+        let wait = self.wait;
+        tokio::spawn(async move {
+            if let Ok(Opened::Growing(growing)) = reader.opened(wait).await {
+                let mut body = growing.body();
+                while let Some(Ok(_)) = http_body_util::BodyExt::frame(&mut body).await {}
+            }
+        });
+    }
+}
+
+fn spare_or(property: &Property, spare: Option<Stored>, error: EdgeError) -> Result<Obtained, EdgeError> {
+    let object = spare.ok_or(error)?;
+    property.metrics.cache_hits.inc();
+    Ok(Obtained::Found(Found::Stored(object), How::Stale))
+}
+
+fn verdict(object: &Stored, wanted: &Wanted<'_>, rules: &Rules, now: Duration) -> Verdict {
+    if object.is_marked_stale() {
+        return Verdict::StaleIfError { until: now.saturating_add(rules.stale_if_error) };
+    }
+    object.meta().freshness.serve(now, &RequestDirectives::read(wanted.client), rules)
+}
+
+/// What is asked of the origin for everybody: the whole object, unless the one that is stored still holds.
+struct Question {
+    property: Arc<Property>,
+    place: super::wanted::Place,
+    headers: HeaderMap,
+    stored: Option<Stored>,
+    rules: Rules,
+    now: Duration,
+}
+
+impl Question {
+    async fn ask(mut self, latest_purge: u64) -> Fetched<Meta, Private, EdgeError, SharedContent> {
+        validation::unconditional(&mut self.headers);
+        if let Some(stored) = &self.stored {
+            validation::make_conditional(&mut self.headers, &stored.meta().headers);
+        }
+        let path_and_query = self.place.path_and_query();
+        let (source, sent) = (&self.property.source, self.headers.clone());
+        let response = match source.fetch(&Method::GET, &path_and_query, sent, None, self.now).await {
+            Ok(response) => response,
+            Err(error) => return Fetched::Failed(error),
+        };
+        if let Err(error) = refuse_unasked(&response, &self.headers) {
+            return Fetched::Failed(error);
+        }
+        match self.judge(response, latest_purge).await {
+            Ok(fetched) => fetched,
+            Err(error) => Fetched::Failed(error),
+        }
+    }
+
+    async fn judge(
+        self,
+        response: Response<Content>,
+        latest_purge: u64,
+    ) -> Result<Fetched<Meta, Private, EdgeError, SharedContent>, EdgeError> {
+        let (mut parts, mut content) = response.into_parts();
+        if parts.status == StatusCode::NOT_MODIFIED
+            && let Some(stored) = &self.stored
+        {
+            return Ok(self.confirmed(stored, &parts.headers, latest_purge));
+        }
+        let is_playlist = parts.status == StatusCode::OK
+            && (is_playlist_type(&parts.headers) || starts_a_playlist(&parts.headers, &mut content).await?);
+        let length = content.length();
+        let described = if is_playlist { None } else { self.describe(parts.status, &mut parts.headers) };
+        let Some(description) = described else {
+            return Ok(Fetched::Private(Response::from_parts(parts, content)));
+        };
+        let body = SharedContent(content);
+        Ok(Fetched::Shared(Answer { description, length, body, source: Source::Origin }))
+    }
+
+    /// RFC 9111 §4.3.4: the origin confirms what is stored, and updates its header fields.
+    fn confirmed(
+        &self,
+        stored: &Stored,
+        update: &HeaderMap,
+        latest_purge: u64,
+    ) -> Fetched<Meta, Private, EdgeError, SharedContent> {
+        let set_cookie = self.rules.set_cookie;
+        let mut headers = validation::freshened(&stored.meta().headers, &detached(update), set_cookie);
+        stamp(&mut headers, self.now);
+        let directives = ResponseDirectives::read(&headers);
+        let freshness =
+            Freshness::of(&self.exchange(stored.meta().status, &headers, &directives), &self.rules);
+        let meta = Meta { headers, freshness, ..stored.meta().clone() };
+        Fetched::Whole(Arc::new(
+            stored.described_anew(Arc::new(description(meta, self.rules_kind())), latest_purge),
+        ))
+    }
+
+    /// The description of an answer that may be stored; `None` for one that may not.
+    fn describe(&self, status: StatusCode, headers: &mut HeaderMap) -> Option<Description<Meta>> {
+        let received = self.now;
+        stamp(headers, received);
+        let directives = ResponseDirectives::read(headers);
+        let freshness = storable(&self.exchange(status, headers, &directives), &self.rules).ok()?;
+        let selector = Selector::of(&self.headers, headers, &self.rules.vary_ignored)?;
+        let mut kept = detached(headers);
+        hop::strip(&mut kept);
+        withhold(&mut kept, &directives.withheld, self.rules.set_cookie);
+        kept.remove(CONTENT_LENGTH);
+        Some(description(Meta { status, headers: kept, freshness, selector }, self.rules_kind()))
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        status: StatusCode,
+        response: &'a HeaderMap,
+        directives: &'a ResponseDirectives,
+    ) -> Exchange<'a> {
+        Exchange {
+            method: &Method::GET,
+            target: "",
+            request: &self.headers,
+            status,
+            response,
+            directives,
+            requested: self.now,
+            received: self.now,
+        }
+    }
+
+    /// Whether it is worth a disk: what lives for a while.
+    fn rules_kind(&self) -> bool {
+        matches!(self.rules.unstated, Unstated::Lifetime(_))
+    }
+}
+
+fn description(meta: Meta, may_rest_on_disk: bool) -> Description<Meta> {
+    let tags = meta
+        .headers
+        .get_all("surrogate-key")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(str::split_ascii_whitespace)
+        .map(Box::from)
+        .collect();
+    let meta_bytes = headers_bytes(&meta.headers) + size_of::<Meta>() as u64;
+    Description { meta, meta_bytes, tags, may_rest_on_disk }
+}
+
+/// The header fields with which a stored answer goes out.
+pub fn sent_headers(meta: &Meta) -> HeaderMap {
+    let mut headers = meta.headers.clone();
+    headers.remove(SET_COOKIE);
+    headers.remove(targeted::SURROGATE_CONTROL);
+    headers
+}
