@@ -33,7 +33,7 @@ fn purge(memory: &Memory<()>, scope: &Scope, depth: Depth) -> usize {
 #[test]
 fn an_object_of_64_mib_fits_where_the_limit_says_so() {
     for bytes_max in [100 * MIB, 512 * MIB, 3_000 * MIB] {
-        let memory = memory(bytes_max, 64 * MIB + 64 * KIB);
+        let memory = memory(bytes_max, 64 * MIB);
         assert!(memory.insert(object(&memory, "large", 64 * MIB)), "of {bytes_max}");
         assert!(memory.get(&Key::new("large")).is_some(), "of {bytes_max}");
         assert_eq!(memory.counters.memory_refused.total(), 0);
