@@ -1,4 +1,5 @@
 //! The store from outside: memory, fetches and disk together, and what a process that is killed leaves behind.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as the tests do")]
 
 use std::future::Future;
 use std::path::Path;
@@ -154,7 +155,8 @@ fn child_whose_disk_is_full() {
         let small = Object::new(Key::new("/s"), Arc::new(description(1)), Slabs::copied(&[1; 9_000]), 0);
         disk.offer(&Arc::new(small));
         until(|| disk.count() == 1).await;
-        let large = Object::new(Key::new("/l"), Arc::new(description(1)), Slabs::copied(&[1; 900_000]), 0);
+        let large =
+            Object::new(Key::new("/l"), Arc::new(description(1)), Slabs::copied(&vec![1; 900_000]), 0);
         disk.offer(&Arc::new(large));
         until(|| disk.is_off()).await;
         assert_eq!((counters.disk_errors.total(), counters.disk_off.total()), (1, 1));

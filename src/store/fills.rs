@@ -71,6 +71,9 @@ where
     F: Clone + Send + Sync + 'static,
 {
     pub fn new(tiers: Arc<Tiers<M>>, limits: Limits) -> Arc<Self> {
+        // What memory would refuse at its end need not be collected.
+        let object_bytes_max = limits.object_bytes_max.min(tiers.memory().object_bytes_max());
+        let limits = Limits { object_bytes_max, ..limits };
         Arc::new(Self {
             flying: DashMap::with_hasher(AsItIs::default()),
             private: Recent::new(limits.private_for),

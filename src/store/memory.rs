@@ -19,7 +19,10 @@ const SHARDS_MAX: u64 = 64;
 #[derive(Debug)]
 pub struct Memory<M> {
     kept: Cache<u128, Arc<Object<M>>, ByBytes, AsItIs, Evictions>,
+    /// The longest body.
     object_bytes_max: u64,
+    /// The most that an object may weigh with all that belongs to it.
+    weight_max: u64,
     purges: Arc<Purges>,
     counters: Arc<Counters>,
 }
@@ -46,7 +49,7 @@ impl<M> Lifecycle<u128, Arc<Object<M>>> for Evictions {
 }
 
 impl<M> Memory<M> {
-    /// Room for `bytes_max`, of which one object may take up to `object_bytes_max`.
+    /// Room for `bytes_max`; the body of one object may have up to `object_bytes_max`.
     pub fn new(bytes_max: u64, object_bytes_max: u64, purges: Arc<Purges>, counters: Arc<Counters>) -> Self {
         // The budget is split evenly over the shards, and what is heavier than a shard's share is refused: eight of the
         // largest objects fit into each. The cache takes the next power of two, so give it the one before.
@@ -61,8 +64,9 @@ impl<M> Memory<M> {
             .expect("capacity and items are given");
         let kept = Cache::with_options(options, ByBytes, AsItIs::default(), Evictions);
         // What the cache keeps for objects that proved themselves is the most that one object may weigh.
-        let object_bytes_max = object_bytes_max.min(kept.shard_capacity() / 100 * 97);
-        Self { kept, object_bytes_max, purges, counters }
+        let weight_max = kept.shard_capacity() / 100 * 97;
+        let object_bytes_max = object_bytes_max.min(weight_max);
+        Self { kept, object_bytes_max, weight_max, purges, counters }
     }
 
     /// The object under `key`, whose whole text is compared, and how often it was found before. One that was purged
@@ -92,7 +96,7 @@ impl<M> Memory<M> {
         if !self.outlives_all_purges(&object) {
             return false;
         }
-        if object.weight() > self.object_bytes_max {
+        if object.len() > self.object_bytes_max || object.weight() > self.weight_max {
             self.counters.memory_refused.one();
             self.kept.remove(&hash);
             return false;
@@ -157,7 +161,7 @@ impl<M> Memory<M> {
         true
     }
 
-    /// The most that one object may weigh to be kept.
+    /// The longest body that is kept, after what the room allows.
     pub fn object_bytes_max(&self) -> u64 {
         self.object_bytes_max
     }

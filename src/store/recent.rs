@@ -59,7 +59,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_key_is_remembered_for_its_time() {
-        let recent = Recent::new(Duration::from_secs(60));
+        let recent = Recent::new(Duration::from_mins(1));
         let [a, b] = ["a", "b"].map(|text| Key::new(text).hash());
         recent.note(a);
         assert!(recent.has(a) && !recent.has(b));
@@ -71,7 +71,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_is_forgotten_is_not_there() {
-        let recent = Recent::new(Duration::from_secs(60));
+        let recent = Recent::new(Duration::from_mins(1));
         let a = Key::new("a").hash();
         recent.note(a);
         recent.forget(a);
@@ -80,9 +80,11 @@ mod tests {
 
     #[tokio::test]
     async fn few_keys_of_many_are_mistaken_or_forgotten() {
-        let recent = Recent::new(Duration::from_secs(60));
+        let recent = Recent::new(Duration::from_mins(1));
         let hashes: Vec<_> = (0..1_000).map(|number| Key::new(format!("{number}")).hash()).collect();
-        hashes.iter().for_each(|hash| recent.note(*hash));
+        for hash in &hashes {
+            recent.note(*hash);
+        }
         assert!(hashes.iter().filter(|hash| recent.has(**hash)).count() > 900);
         assert!((1_000..9_000).all(|number| !recent.has(Key::new(format!("{number}")).hash())));
     }

@@ -232,8 +232,11 @@ mod tests {
         bytes
     }
 
+    /// Key, surrogate keys, meta and body.
+    type Told = (String, Box<[Box<str>]>, Vec<u8>, Vec<u8>);
+
     /// All that a file tells, when it is whole.
-    fn read(bytes: &[u8]) -> Option<(String, Box<[Box<str>]>, Vec<u8>, Vec<u8>)> {
+    fn read(bytes: &[u8]) -> Option<Told> {
         let head = bytes.first_chunk::<HEAD_BYTES>()?;
         let layout = Layout::read(head, bytes.len() as u64)?;
         let at = |offset: u64| usize::try_from(offset).unwrap();

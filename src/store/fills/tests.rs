@@ -16,7 +16,7 @@ use crate::store::object::Object;
 use crate::store::purge::Depth;
 use crate::store::slabs::Slabs;
 
-const LONG: Duration = Duration::from_secs(3_600);
+const LONG: Duration = Duration::from_hours(1);
 const MIB: usize = 1 << 20;
 
 type Store = Fills<u8, &'static str, u16>;
@@ -313,7 +313,7 @@ async fn an_object_that_is_there_whole_is_given_to_all_and_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_private_answer_releases_the_others_at_once_and_its_key_is_remembered() {
-    let limits = Limits { private_for: Duration::from_secs(60), ..Limits::default() };
+    let limits = Limits { private_for: Duration::from_mins(1), ..Limits::default() };
     let store = store(limits);
     let (leader, follower) = (open(&store, Fetched::Private("mine")), join(&store));
     assert!(matches!(follower.opened(LONG).await, Ok(Opened::Refused)));
@@ -403,16 +403,18 @@ async fn a_leader_that_leaves_ends_nothing_for_the_others() {
     assert_eq!(whole(follower).await.unwrap(), numbered(1_000));
 }
 
+struct OnDrop(Arc<AtomicUsize>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test]
 async fn a_fetch_nobody_waits_for_is_ended_before_its_head() {
     let store = store(Limits::default());
     let ended = Arc::new(AtomicUsize::new(0));
-    struct OnDrop(Arc<AtomicUsize>);
-    impl Drop for OnDrop {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
     let guard = OnDrop(ended.clone());
     let reader: Read = store
         .open(&Key::new("/a"), |_| async move {
