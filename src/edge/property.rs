@@ -94,7 +94,7 @@ impl Source {
     ) -> Result<Response<Content>, EdgeError> {
         match self {
             Self::Origin(origin) => {
-                let response = origin.fetch(method, path_and_query, headers, first_byte_timeout).await?;
+                let response = origin.fetch(method, path_and_query, headers, first_byte_timeout, now).await?;
                 Ok(response.map(|rest| Content::Stream { read: bytes::Bytes::new(), rest }))
             }
             Self::Lab(lab) => {

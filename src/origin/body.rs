@@ -1,4 +1,4 @@
-//! The body of an origin's answer while it arrives: bounded between bytes, and ended with its client.
+//! The body of an origin's answer while it arrives: held to its length and its times, and ended with its client.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,16 +11,48 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
+use super::judge::Length;
+use super::server::Work;
+
 /// Bytes from the origin. Dropping it (the client left) ends the fetch and frees its place.
 pub struct OriginBody {
     incoming: Incoming,
-    between_bytes: Duration,
+    length: Length,
+    came: u64,
+    is_over: bool,
+    limits: BodyLimits,
     /// One timer for the whole body, armed when the origin is first silent. It is not moved with every frame: when
     /// it ends and bytes have come since it was set, it is set once more. The origin may so be silent for between
     /// one and two times the limit.
     silence: Option<Pin<Box<Sleep>>>,
     arrived_since_set: bool,
-    _slot: OwnedSemaphorePermit,
+    work: Work,
+    _place: OwnedSemaphorePermit,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    pub between_bytes: Duration,
+    /// The whole fetch, and when it has to be over.
+    pub fetch: Duration,
+    pub deadline: Instant,
+}
+
+/// Why the body of an answer ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the origin's body broke off: {0}")]
+    Broken(#[from] hyper::Error),
+    #[error("the origin's body ended after {came} of {announced} bytes")]
+    Short { announced: u64, came: u64 },
+    #[error("the origin's body goes on after the {0} bytes that were announced")]
+    Long(u64),
+    #[error("the origin sent a body where none can be")]
+    Unannounced,
+    #[error("the origin sent nothing for {0:?} in the middle of a body")]
+    Silent(Duration),
+    #[error("the fetch from the origin was not over within {0:?}")]
+    TooLong(Duration),
 }
 
 impl std::fmt::Debug for OriginBody {
@@ -29,18 +61,81 @@ impl std::fmt::Debug for OriginBody {
     }
 }
 
-/// Why the body of an answer ended before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    #[error("the origin's body broke off: {0}")]
-    Broken(#[from] hyper::Error),
-    #[error("the origin sent nothing for {0:?} in the middle of a body")]
-    Silent(Duration),
-}
-
 impl OriginBody {
-    pub fn new(incoming: Incoming, slot: OwnedSemaphorePermit, between_bytes: Duration) -> Self {
-        Self { incoming, between_bytes, silence: None, arrived_since_set: false, _slot: slot }
+    pub fn new(
+        incoming: Incoming,
+        length: Length,
+        limits: BodyLimits,
+        work: Work,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            incoming,
+            length,
+            came: 0,
+            is_over: false,
+            limits,
+            silence: None,
+            arrived_since_set: false,
+            work,
+            _place: place,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.arrived_since_set = true;
+                Poll::Ready(Some(self.counted(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.broken(error)))),
+            Poll::Ready(None) => Poll::Ready(self.missing().map(Err)),
+            Poll::Pending => self.poll_silence(context).map(|error| Some(Err(error))),
+        }
+    }
+
+    fn counted(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+        self.came += frame.data_ref().map_or(0, |data| data.len() as u64);
+        match self.length {
+            Length::Bodiless if self.came > 0 => Err(BodyError::Unannounced),
+            Length::Known(length) if self.came > length => Err(BodyError::Long(length)),
+            _ if Instant::now() >= self.limits.deadline => Err(BodyError::TooLong(self.limits.fetch)),
+            Length::Known(_) | Length::Open | Length::Bodiless => Ok(frame),
+        }
+    }
+
+    fn broken(&self, error: hyper::Error) -> BodyError {
+        match self.missing() {
+            Some(short) if error.is_incomplete_message() => short,
+            Some(_) | None => BodyError::Broken(error),
+        }
+    }
+
+    fn missing(&self) -> Option<BodyError> {
+        match self.length {
+            Length::Known(announced) if self.came < announced => {
+                Some(BodyError::Short { announced, came: self.came })
+            }
+            Length::Known(_) | Length::Open | Length::Bodiless => None,
+        }
+    }
+
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<BodyError> {
+        let BodyLimits { between_bytes, fetch, deadline } = self.limits;
+        let next = |now: Instant| (now + between_bytes).min(deadline);
+        let silence =
+            self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next(Instant::now()))));
+        while silence.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            if now >= deadline {
+                return Poll::Ready(BodyError::TooLong(fetch));
+            }
+            if !std::mem::take(&mut self.arrived_since_set) {
+                return Poll::Ready(BodyError::Silent(between_bytes));
+            }
+            silence.as_mut().reset(next(now));
+        }
+        Poll::Pending
     }
 }
 
@@ -52,24 +147,23 @@ impl Body for OriginBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(context) {
-            this.arrived_since_set = true;
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
+        if self.is_over {
+            return Poll::Ready(None);
         }
-        let between_bytes = this.between_bytes;
-        let silence = this.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(between_bytes)));
-        while silence.as_mut().poll(context).is_ready() {
-            if !std::mem::take(&mut this.arrived_since_set) {
-                return Poll::Ready(Some(Err(BodyError::Silent(between_bytes))));
+        let polled = self.poll(context);
+        match &polled {
+            Poll::Ready(Some(Err(_))) => {
+                self.is_over = true;
+                self.work.fail();
             }
-            silence.as_mut().reset(Instant::now() + between_bytes);
+            Poll::Ready(None) => self.is_over = true,
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
-        Poll::Pending
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.is_over || (self.missing().is_none() && self.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
