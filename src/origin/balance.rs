@@ -90,11 +90,8 @@ mod tests {
     use super::*;
 
     fn balancer(rule: Balance, servers: &[(u32, bool)]) -> Balancer {
-        let ejection = EjectionSettings {
-            failures: 1,
-            time: Duration::from_secs(10),
-            time_max: Duration::from_secs(60),
-        };
+        let ejection =
+            EjectionSettings { failures: 1, time: Duration::from_secs(10), time_max: Duration::from_mins(1) };
         let servers = servers.iter().map(|&(weight, is_backup)| {
             let base = Base {
                 scheme: Scheme::HTTP,

@@ -1,6 +1,7 @@
 //! The body of an origin's answer while it arrives: held to its length and its times, and ended with its client.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +18,11 @@ use super::server::Work;
 /// Bytes from the origin. Dropping it (the client left) ends the fetch and frees its place.
 pub struct OriginBody {
     incoming: Incoming,
+    watch: Box<Watch>,
+}
+
+/// What a body is held to, and what it keeps until it is over.
+struct Watch {
     length: Length,
     came: u64,
     is_over: bool,
@@ -69,8 +75,7 @@ impl OriginBody {
         work: Work,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self {
-            incoming,
+        let watch = Watch {
             length,
             came: 0,
             is_over: false,
@@ -79,21 +84,24 @@ impl OriginBody {
             arrived_since_set: false,
             work,
             _place: place,
-        }
+        };
+        Self { incoming, watch: Box::new(watch) }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.arrived_since_set = true;
-                Poll::Ready(Some(self.counted(frame)))
+                self.watch.arrived_since_set = true;
+                Poll::Ready(Some(self.watch.counted(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.broken(error)))),
-            Poll::Ready(None) => Poll::Ready(self.missing().map(Err)),
-            Poll::Pending => self.poll_silence(context).map(|error| Some(Err(error))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(self.watch.broken(error)))),
+            Poll::Ready(None) => Poll::Ready(self.watch.missing().map(Err)),
+            Poll::Pending => self.watch.poll_silence(context).map(|error| Some(Err(error))),
         }
     }
+}
 
+impl Watch {
     fn counted(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         self.came += frame.data_ref().map_or(0, |data| data.len() as u64);
         match self.length {
@@ -106,7 +114,7 @@ impl OriginBody {
 
     fn broken(&self, error: hyper::Error) -> BodyError {
         match self.missing() {
-            Some(short) if error.is_incomplete_message() => short,
+            Some(short) if is_early_end(&error) => short,
             Some(_) | None => BodyError::Broken(error),
         }
     }
@@ -139,6 +147,12 @@ impl OriginBody {
     }
 }
 
+/// Whether the connection ended, in order, before the body did.
+fn is_early_end(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    error.is_incomplete_message() || cause.is_some_and(|cause| cause.kind() == ErrorKind::UnexpectedEof)
+}
+
 impl Body for OriginBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -147,23 +161,23 @@ impl Body for OriginBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.is_over {
+        if self.watch.is_over {
             return Poll::Ready(None);
         }
         let polled = self.poll(context);
         match &polled {
             Poll::Ready(Some(Err(_))) => {
-                self.is_over = true;
-                self.work.fail();
+                self.watch.is_over = true;
+                self.watch.work.fail();
             }
-            Poll::Ready(None) => self.is_over = true,
+            Poll::Ready(None) => self.watch.is_over = true,
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_over || (self.missing().is_none() && self.incoming.is_end_stream())
+        self.watch.is_over || (self.watch.missing().is_none() && self.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

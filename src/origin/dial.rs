@@ -68,12 +68,12 @@ impl Dialer {
             Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone())),
             None => builder,
         };
-        let https = match http2 {
+        let connector = match http2 {
             Http2::Off => builder.enable_http1().wrap_connector(tcp),
             Http2::Alpn => builder.enable_all_versions().wrap_connector(tcp),
             Http2::PriorKnowledge => builder.enable_http2().wrap_connector(tcp),
         };
-        Self { https, place: Some(place), timeout }
+        Self { https: connector, place: Some(place), timeout }
     }
 
     /// To hosts that a redirect named. A name among them that leads to this machine or its link is refused, so that no

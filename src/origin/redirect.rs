@@ -84,17 +84,17 @@ mod tests {
         next(StatusCode::FOUND, &fields, &current.parse().unwrap(), &own, &settings)
     }
 
-    fn same(path: &str) -> Option<Next> {
-        Some(Next::Same(path.to_owned()))
+    fn same(path: &str) -> Next {
+        Next::Same(path.to_owned())
     }
 
     #[test]
     fn a_redirect_on_the_same_server_is_followed_there() {
         const CURRENT: &str = "http://origin.example:9000/live/a.m3u8";
-        assert_eq!(to("b.m3u8?x=1#frag", CURRENT), same("/live/b.m3u8?x=1"));
-        assert_eq!(to("/c", CURRENT), same("/c"));
-        assert_eq!(to("http://ORIGIN.example:9000/d", CURRENT), same("/d"));
-        assert_eq!(to("http://www.example/e", CURRENT), same("/e"), "the Host that it is asked under");
+        assert_eq!(to("b.m3u8?x=1#frag", CURRENT), Some(same("/live/b.m3u8?x=1")));
+        assert_eq!(to("/c", CURRENT), Some(same("/c")));
+        assert_eq!(to("http://ORIGIN.example:9000/d", CURRENT), Some(same("/d")));
+        assert_eq!(to("http://www.example/e", CURRENT), Some(same("/e")), "the Host that it is asked under");
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub enum Http2 {
 pub enum Auth {
     Bearer(Source),
     Header(Header),
-    SigV4(SigV4),
+    SigV4(Box<SigV4>),
     G2o(G2o),
 }
 

@@ -131,16 +131,9 @@ fn unescaped(text: &str) -> Cow<'_, [u8]> {
     let mut rest = text.as_bytes();
     let mut bytes = Vec::with_capacity(rest.len());
     while let Some((&first, after)) = rest.split_first() {
-        match after.get(..2).filter(|_| first == b'%').and_then(escaped_byte) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
+        let escaped = after.get(..2).filter(|_| first == b'%').and_then(escaped_byte);
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
     }
     Cow::Owned(bytes)
 }
