@@ -1,28 +1,26 @@
 //! From `[property.origin]` as typed to an origin that can be asked.
 
-use std::path::{Path, PathBuf};
+mod auth;
+mod tls;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use http::uri::{Authority, Scheme};
-use http::{HeaderName, HeaderValue, StatusCode, Uri};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use http::{HeaderValue, StatusCode, Uri};
 use toml::Spanned;
 
 use crate::domain::headers::forwarding::Style;
-use crate::domain::origin_auth::{g2o, sigv4};
-use crate::domain::token::key::Secret;
 use crate::edge::property::Source;
 use crate::lab::origin::Streams;
 use crate::origin::Origin;
 use crate::origin::settings::{
-    Auth, Balance, Base, ClientCertificate, EjectionSettings, HeadLimits, HealthSettings, Http2,
-    RedirectSettings, RetrySettings, ServerSettings, Settings, TlsSettings,
+    Balance, Base, EjectionSettings, HeadLimits, HealthSettings, Http2, RedirectSettings, RetrySettings,
+    ServerSettings, Settings,
 };
 
 use super::fault::Judge;
 use super::file::origin as typed;
-use super::secret;
 
 const A_URL: &str = "write for example \"http://127.0.0.1:9000\" or \"https://origin.example/live\"";
 
@@ -81,14 +79,14 @@ fn settings(typed: &typed::Origin, folder: &Path, judge: &mut Judge, warnings: &
             typed::Balance::RoundRobin => Balance::RoundRobin,
         },
         host: host(&typed.host, judge),
-        tls: tls(typed, folder, judge),
+        tls: tls::tls(typed, folder, judge),
         http2: match typed.http2 {
             typed::Http2::Off => Http2::Off,
             typed::Http2::Alpn => Http2::Alpn,
             typed::Http2::PriorKnowledge => Http2::PriorKnowledge,
         },
         http2_connections: http2_connections(&typed.http2_connections, judge),
-        auth: auth(typed.auth.as_ref(), folder, judge, warnings),
+        auth: auth::auth(typed.auth.as_ref(), folder, judge, warnings),
         connect_timeout: typed.connect_timeout.0,
         first_byte_timeout: typed.first_byte_timeout.0,
         between_bytes_timeout: typed.between_bytes_timeout.0,
@@ -277,162 +275,4 @@ fn health(typed: &typed::Health, judge: &mut Judge) -> Option<HealthSettings> {
         down_after: typed.down_after.max(1),
         up_after: typed.up_after.max(1),
     })
-}
-
-fn tls(typed: &typed::Origin, folder: &Path, judge: &mut Judge) -> TlsSettings {
-    let name = typed.server_name.get_ref();
-    let server_name = if name.is_empty() {
-        None
-    } else {
-        let parsed = ServerName::try_from(name.clone()).ok();
-        if parsed.is_none() {
-            judge.fault(
-                typed.server_name.span(),
-                format!("server_name = \"{name}\" is no name"),
-                "write the name in the origin's certificate, such as \"origin.example\"",
-            );
-        }
-        parsed
-    };
-    TlsSettings {
-        authorities: typed
-            .ca
-            .as_ref()
-            .and_then(|path| certificates(path, "PEM file of authorities", folder, judge)),
-        client: client(typed, folder, judge),
-        server_name,
-        only_tls13: typed.tls_min == typed::TlsMin::Tls13,
-    }
-}
-
-fn client(typed: &typed::Origin, folder: &Path, judge: &mut Judge) -> Option<ClientCertificate> {
-    match (&typed.client_cert, &typed.client_key) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate, "PEM file of the client certificate", folder, judge);
-            let file = folder.join(key.get_ref());
-            match PrivateKeyDer::from_pem_file(&file) {
-                Ok(key) => Some(ClientCertificate { chain: chain?, key: Arc::new(key) }),
-                Err(error) => {
-                    let message = format!("cannot read {}: {error}", file.display());
-                    judge.fault(key.span(), message, "give the PEM file of the client certificate's key");
-                    None
-                }
-            }
-        }
-        (None, None) => None,
-        (Some(alone), None) | (None, Some(alone)) => {
-            judge.fault(
-                alone.span(),
-                "client_cert and client_key go together, and one is missing",
-                "give both",
-            );
-            None
-        }
-    }
-}
-
-fn certificates(
-    path: &Spanned<PathBuf>,
-    what: &str,
-    folder: &Path,
-    judge: &mut Judge,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let file = folder.join(path.get_ref());
-    let read = CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let problem = match read {
-        Ok(certificates) if !certificates.is_empty() => return Some(certificates),
-        Ok(_) => format!("{} holds no certificate", file.display()),
-        Err(error) => format!("cannot read {}: {error}", file.display()),
-    };
-    judge.fault(path.span(), problem, format!("give a {what}"));
-    None
-}
-
-/// Reads the secrets of `auth`; a part that is wrong is a fault, and the requests would go without.
-fn auth(
-    typed: Option<&Spanned<typed::Auth>>,
-    folder: &Path,
-    judge: &mut Judge,
-    warnings: &mut Vec<String>,
-) -> Auth {
-    let Some(typed) = typed else { return Auth::None };
-    let made = match typed.get_ref() {
-        typed::Auth::Bearer(source) => read(source, folder, warnings).and_then(|secret| {
-            Ok(Auth::Field(http::header::AUTHORIZATION, field_value(&[b"Bearer ", secret.expose()])?))
-        }),
-        typed::Auth::Header(header) => fixed_field(header, folder, warnings),
-        typed::Auth::SigV4(keys) => sigv4(keys, folder, warnings),
-        typed::Auth::G2o(keys) => g2o(keys, folder, warnings),
-    };
-    made.unwrap_or_else(|problem| {
-        judge.fault(typed.span(), format!("[property.origin] auth: {problem}"), "");
-        Auth::None
-    })
-}
-
-fn fixed_field(typed: &typed::Header, folder: &Path, warnings: &mut Vec<String>) -> Result<Auth, String> {
-    let name = HeaderName::from_bytes(typed.name.as_bytes())
-        .map_err(|_| format!("\"{}\" is no header name", typed.name))?;
-    if matches!(name, http::header::HOST | http::header::CONNECTION | http::header::TRANSFER_ENCODING) {
-        return Err(format!("{name} cannot be set so"));
-    }
-    let secret = read(&typed.value, folder, warnings)?;
-    Ok(Auth::Field(name, field_value(&[secret.expose()])?))
-}
-
-fn sigv4(typed: &typed::SigV4, folder: &Path, warnings: &mut Vec<String>) -> Result<Auth, String> {
-    let access_key_id = read(&typed.access_key_id, folder, &mut Vec::new())?;
-    let access_key_id = String::from_utf8_lossy(access_key_id.expose()).into_owned();
-    for (name, text) in
-        [("access_key_id", &access_key_id), ("region", &typed.region), ("service", &typed.service)]
-    {
-        let is_word = !text.is_empty()
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-        if !is_word {
-            return Err(format!("{name} is empty or has a character other than letters, digits, -, _ and ."));
-        }
-    }
-    let session_token =
-        typed.session_token.as_ref().map(|source| read(source, folder, warnings)).transpose()?;
-    if let Some(token) = &session_token {
-        field_value(&[token.expose()])?;
-    }
-    let credentials = sigv4::Credentials {
-        access_key_id,
-        secret_access_key: read(&typed.secret_access_key, folder, warnings)?,
-        region: typed.region.clone(),
-        service: typed.service.clone(),
-    };
-    Ok(Auth::SigV4 {
-        credentials: Box::new(credentials),
-        session_token,
-        unsigned_payload: typed.unsigned_payload,
-    })
-}
-
-fn g2o(typed: &typed::G2o, folder: &Path, warnings: &mut Vec<String>) -> Result<Auth, String> {
-    let version = g2o::Version::from_number(typed.version)
-        .map_err(|error| format!("{error}; write 3 (MD5), 4 (SHA-1) or 5 (SHA-256)"))?;
-    let key = read(&typed.key, folder, warnings)?;
-    let signer = g2o::G2o::new(version, &key, &typed.nonce).map_err(|error| error.to_string())?;
-    let process_id = u64::from_be_bytes(crate::entropy::bytes::<8>());
-    Ok(Auth::G2o { signer: Box::new(signer), process_id })
-}
-
-fn read(source: &secret::Source, folder: &Path, warnings: &mut Vec<String>) -> Result<Secret, String> {
-    let read = source.read(folder).map_err(|error| error.to_string())?;
-    if read.inline {
-        warnings.push(
-            "a secret for an origin stands in the configuration; keep it in the environment or a file"
-                .to_owned(),
-        );
-    }
-    Secret::from_text(&read.text).map_err(|error| error.to_string())
-}
-
-fn field_value(parts: &[&[u8]]) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_bytes(&parts.concat())
-        .map_err(|_| "the secret has a character that no header field can have".to_owned())?;
-    value.set_sensitive(true);
-    Ok(value)
 }

@@ -14,7 +14,7 @@ use crate::domain::manifest::encoding::Limits;
 use crate::domain::policy::Rules;
 use crate::domain::session::carrier::CookieSettings;
 use crate::lab::origin::Streams;
-use crate::origin::Origin;
+use crate::origin::{Origin, Report};
 use crate::telemetry::metrics::PropertyMetrics;
 
 use super::body::Content;
@@ -101,6 +101,14 @@ impl Source {
                 let path = path_and_query.split('?').next().unwrap_or_default();
                 Ok(lab.respond(method, path, &headers, now).map(Content::Whole))
             }
+        }
+    }
+
+    /// How the origin's servers are; none for the built-in streams.
+    pub fn servers(&self) -> Vec<Report> {
+        match self {
+            Self::Origin(origin) => origin.report(),
+            Self::Lab(_) => Vec::new(),
         }
     }
 

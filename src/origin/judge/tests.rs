@@ -121,3 +121,12 @@ fn a_head_over_its_limits_is_refused() {
     let refused = judged(&Method::GET, None, 101, &[]);
     assert!(matches!(refused, Err(OriginError::Invalid(_))));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_range_makes_it_panic(range in "(bytes=)?[0-9,-]{0,24}", stated in "(bytes )?[0-9*/-]{0,48}") {
+        if let Ok(Length::Known(length)) = of_part(Some(&range), &[("content-range", &stated)]) {
+            proptest::prop_assert!(length > 0);
+        }
+    }
+}
