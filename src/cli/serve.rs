@@ -1,5 +1,6 @@
 //! `sluicegate serve`: the edge, until it is told to end.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
@@ -82,7 +83,9 @@ pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
 /// Diagnostics go to standard error, so that the access log may have standard output for itself.
 pub fn log_to_stderr(log: &Log) {
     let filter = tracing_subscriber::EnvFilter::new(&log.level);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
     match log.format {
         Format::Text => builder.with_target(false).init(),
         Format::Json => builder.json().init(),

@@ -18,9 +18,10 @@ use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
-use super::obtain::{How, collect};
+use super::obtain::How;
 use super::passage::{Form, Passage};
 use super::property::Property;
+use super::reading::{collect, is_json};
 use super::wanted::{CODINGS, Wanted};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -75,7 +76,7 @@ pub fn playlist(
         headers.insert(ETAG, etag);
     }
     if playlist.was_encoded {
-        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        vary_on_encoding(&mut headers);
     }
     headers.insert(CACHE_STATUS, cache_status(how, playlist.ttl(now)));
     property.metrics.playlists_personalised.inc();
@@ -92,14 +93,22 @@ pub fn playlist(
     } else {
         playlist.template.personalise(&placed.placement()).into()
     };
-    let body = match (coding.name(), encoding::encode(coding, &body)) {
-        (Some(name), Ok(encoded)) => {
+    let body = match coding.name().map(|name| (name, encoding::encode(coding, &body))) {
+        Some((name, Ok(encoded))) => {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
             encoded.into()
         }
-        (None, _) | (Some(_), Err(_)) => body,
+        None | Some((_, Err(_))) => body,
     };
     sized(StatusCode::OK, headers, body, &wanted.method)
+}
+
+/// Takes back every leave to keep an answer: it hands a session out.
+pub fn forbid_keeping(headers: &mut HeaderMap) {
+    for name in [AGE, EXPIRES].iter().chain(&TARGETED) {
+        headers.remove(name);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
 }
 
 /// Whatever is no playlist: as the origin sent it, less what is between it and us.
@@ -112,12 +121,14 @@ pub async fn relayed(
 ) -> Result<Response<Body>, EdgeError> {
     let (mut parts, content) = origin.into_parts();
     hop::strip(&mut parts.headers);
-    parts.headers.insert(CACHE_STATUS, cache_status(how, 0));
+    // RFC 9211 §2: each cache appends its own member, the one nearest to the viewer last.
+    parts.headers.append(CACHE_STATUS, cache_status(how, 0));
     if parts.status.is_redirection() {
         redirect(property, &mut parts.headers);
     }
     let rewrites = passage.session.is_some() && passage.form != Form::Untouched;
-    if rewrites && parts.status == StatusCode::OK && is_json(&parts.headers) {
+    let fits = length(&parts.headers).is_none_or(|length| length <= property.encoding.coded_bytes_max);
+    if rewrites && fits && parts.status == StatusCode::OK && is_json(&parts.headers) {
         if wanted.method == Method::GET {
             return side_document(property, parts.headers, content, passage, wanted).await;
         }
@@ -179,18 +190,8 @@ fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Tem
 /// redirect never carries a token.
 fn redirect(property: &Property, headers: &mut HeaderMap) {
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
-    let Some(rest) = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://")) else {
-        return;
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if !property.source.is_own_authority(&rest[..end]) {
-        return;
-    }
-    let here = &rest[end..];
-    // `//` would name another host.
-    let here =
-        if here.starts_with('/') { format!("/{}", here.trim_start_matches('/')) } else { format!("/{here}") };
-    if let Ok(value) = HeaderValue::from_str(&here) {
+    let here = property.source.place_on_site(location);
+    if let Some(Ok(value)) = here.map(|here| HeaderValue::from_str(&here)) {
         headers.insert(LOCATION, value);
     }
 }
@@ -207,10 +208,19 @@ fn is_media(playlist: &Playlist) -> bool {
     matches!(playlist.template.kind(), classify::Kind::Media(_))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let stated = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let stated = stated.split(';').next().unwrap_or_default().trim();
-    stated.eq_ignore_ascii_case("application/json") || stated.to_ascii_lowercase().ends_with("+json")
+fn vary_on_encoding(headers: &mut HeaderMap) {
+    let names = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let is_named = names
+        .flat_map(|names| names.split(','))
+        .any(|name| name.trim().eq_ignore_ascii_case("accept-encoding"));
+    if !is_named {
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+}
+
+/// The length that a head states.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok())
 }
 
 /// RFC 9110 §13.2.2: `If-None-Match` decides where it stands, and `If-Modified-Since` only where it does not.

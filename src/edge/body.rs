@@ -10,6 +10,9 @@ use crate::origin::body::{BodyError, OriginBody};
 
 use super::record::Record;
 
+/// The most that is given to a connection at once: more would count as one piece against a reader that stalls.
+const FRAME_BYTES: usize = 256 << 10;
+
 /// What is sent.
 #[derive(Debug, Default)]
 pub enum Content {
@@ -71,9 +74,8 @@ impl Body {
         match &mut self.content {
             Content::Empty => Poll::Ready(None),
             Content::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.content = Content::Empty;
-                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+                let frame = bytes.split_to(bytes.len().min(FRAME_BYTES));
+                Poll::Ready((!frame.is_empty()).then(|| Ok(Frame::data(frame))))
             }
             Content::Stream { read, rest } => {
                 if !read.is_empty() {

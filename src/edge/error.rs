@@ -1,6 +1,6 @@
 //! Every way in which a request can fail, and the one place that chooses its status.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::domain::manifest::ManifestError;
@@ -36,6 +36,10 @@ pub enum EdgeError {
     Playlist(#[from] ManifestError),
     #[error("the origin answered with a part that was not asked for")]
     UnaskedPart,
+    #[error("the origin answered with another part than was asked for")]
+    WrongPart,
+    #[error("the origin answered that nothing changed, which was not asked")]
+    UnaskedNotModified,
     #[error("{0}")]
     Join(#[from] JoinError),
 }
@@ -79,7 +83,7 @@ impl EdgeError {
                 OriginError::Busy(..) | OriginError::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
                 OriginError::Target => StatusCode::BAD_REQUEST,
                 OriginError::Connect(_)
-                | OriginError::Broken(_)
+                | OriginError::Closed(_)
                 | OriginError::Invalid(_)
                 | OriginError::HeadTooLarge(_)
                 | OriginError::Interim(_)
@@ -95,7 +99,9 @@ impl EdgeError {
             | Self::PlaylistTooLarge(_)
             | Self::Encoding(_)
             | Self::Playlist(_)
-            | Self::UnaskedPart => StatusCode::BAD_GATEWAY,
+            | Self::UnaskedPart
+            | Self::WrongPart
+            | Self::UnaskedNotModified => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -112,6 +118,8 @@ impl EdgeError {
             | Self::Encoding(_)
             | Self::Playlist(_)
             | Self::UnaskedPart
+            | Self::WrongPart
+            | Self::UnaskedNotModified
             | Self::Join(_) => None,
         }
     }
@@ -120,11 +128,15 @@ impl EdgeError {
     pub fn answer(&self, statuses: Statuses) -> Response<Body> {
         let status = self.status(statuses);
         let phrase = status.canonical_reason().unwrap_or("Error");
-        let mut response = Response::new(Body::whole(format!("{phrase}\n")));
+        let text = format!("{phrase}\n");
+        let length = HeaderValue::from(text.len());
+        let mut response = Response::new(Body::whole(text));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Given here, so that HEAD has it too (RFC 9110 §9.3.2).
+        headers.insert(CONTENT_LENGTH, length);
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         }

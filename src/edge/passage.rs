@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{COOKIE, HeaderValue};
+use http::header::HeaderValue;
 
 use crate::domain::manifest::classify;
 use crate::domain::manifest::placement::Placement;
-use crate::domain::policy::{Admission, Place};
+use crate::domain::policy::{self, Admission, Place};
 use crate::domain::session::text::Session;
+use crate::domain::session::verify::Admitted;
 use crate::domain::session::{At, Life, carrier};
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::path;
@@ -95,6 +96,15 @@ impl Placed {
     }
 }
 
+/// What of an answer could carry a session's text in its body.
+#[derive(Clone, Copy, Debug)]
+pub enum Bears<'a> {
+    Playlist(&'a Playlist),
+    /// A steering manifest or an asset list, perhaps.
+    SideDocument,
+    Neither,
+}
+
 /// What a passage is decided by.
 #[derive(Clone, Copy, Debug)]
 pub struct Bearings<'a> {
@@ -105,31 +115,35 @@ pub struct Bearings<'a> {
 }
 
 impl Edge {
-    /// Decides how the session travels. `playlist` is the object, when it is one; an object that is none needs a
-    /// session only where a cookie or a header can hand it out.
+    /// Decides how the session travels. An object that bears no session in its body needs one only where a cookie or
+    /// a header can hand it out: a segment costs one verification and no text.
     pub async fn passage(
         &self,
         property: &Arc<Property>,
         admission: Admission<'_>,
         at: Bearings<'_>,
-        playlist: Option<&Playlist>,
+        object: Bears<'_>,
         wanted: &Wanted<'_>,
     ) -> Result<Passage, EdgeError> {
         match admission {
             Admission::Open | Admission::Unverified(_) => Ok(Passage::default()),
-            Admission::Session { place, presented, .. } => {
-                carried(property, presented, place, at, playlist.is_some())
+            Admission::Session { .. } if matches!(object, Bears::Neither) => Ok(Passage::default()),
+            Admission::Session { admitted, place } => {
+                carried(property, &admitted, place, at, matches!(object, Bears::Playlist(_)))
             }
             Admission::Access { grant } => {
                 property.metrics.count_verification(grant.key_name);
                 let carrier = choose(property, at.headers);
-                let hands_out = playlist.is_some() || matches!(carrier, Carrier::Cookie | Carrier::Header);
+                let hands_out = matches!(object, Bears::Playlist(_))
+                    || matches!(carrier, Carrier::Cookie | Carrier::Header);
                 if !hands_out {
                     return Ok(Passage::default());
                 }
-                let media_duration = match playlist {
-                    Some(playlist) => self.media_duration(property, playlist, wanted, at.now).await,
-                    None => None,
+                let media_duration = match object {
+                    Bears::Playlist(playlist) => {
+                        self.media_duration(property, playlist, wanted, at.now).await
+                    }
+                    Bears::SideDocument | Bears::Neither => None,
                 };
                 let salt = property.rules.salt.of(at.headers)?;
                 let life = match carrier {
@@ -140,6 +154,11 @@ impl Edge {
                     }
                 };
                 let session = property.rules.sessions.mint(&grant, life, &salt, at.now);
+                if !session.fits() {
+                    // Told at once, and not by each of the children.
+                    property.rules.object(Reason::Malformed)?;
+                    return Ok(Passage::default());
+                }
                 property.metrics.sessions_minted.inc();
                 Ok(minted(property, session, carrier, at))
             }
@@ -224,20 +243,19 @@ fn beside_uris(at: Bearings<'_>) -> Form {
 
 fn carried(
     property: &Property,
-    presented: &str,
+    admitted: &Admitted<'_>,
     place: Place,
     at: Bearings<'_>,
     is_playlist: bool,
 ) -> Result<Passage, EdgeError> {
-    let salt = property.rules.salt.of(at.headers)?;
-    let place_of_use = At { path: &at.target.path, client: at.client, salt: &salt };
-    let session = property.rules.sessions.verify(presented, &place_of_use, at.now)?;
+    let session = property.rules.sessions.session(admitted);
     let mut passage = Passage { form: beside_uris(at), ..Passage::default() };
     match place {
         Place::Path => passage.form = Form::Path { inherited: Some(at.target.depth) },
         Place::Query if at.target.path_token.is_some() => passage.form = in_path(at),
         Place::Query => passage.form = Form::Query,
         Place::Cookie if is_playlist => {
+            let salt = property.rules.salt.of(at.headers)?;
             if let Some(renewed) = property.rules.sessions.renewed(&session, &salt, at.now) {
                 property.metrics.sessions_renewed.inc();
                 passage.cookie = value(&property.cookie.set(&property.rules.session_name, &renewed));
@@ -266,8 +284,7 @@ fn stale_cookie(property: &Property, at: Bearings<'_>) -> Option<HeaderValue> {
 }
 
 fn held_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    carrier::cookie(texts, name).ok().flatten().filter(|value| !value.is_empty())
+    carrier::cookie(policy::cookies(headers), name).ok().flatten().filter(|value| !value.is_empty())
 }
 
 fn value(text: &str) -> Option<HeaderValue> {

@@ -112,11 +112,11 @@ impl Source {
         }
     }
 
-    /// Whether an authority is the origin's own, which clients should not see.
-    pub fn is_own_authority(&self, authority: &str) -> bool {
+    /// The place on this site that a `Location` of the origin's means, when it means the origin itself.
+    pub fn place_on_site(&self, location: &str) -> Option<String> {
         match self {
-            Self::Origin(origin) => origin.is_own_authority(authority),
-            Self::Lab(_) => false,
+            Self::Origin(origin) => origin.place_on_site(location),
+            Self::Lab(_) => None,
         }
     }
 }

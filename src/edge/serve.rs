@@ -21,7 +21,7 @@ use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::host::split_port;
 use super::obtain::{Object, Obtained};
-use super::passage::Bearings;
+use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
 use super::target::Target;
@@ -32,6 +32,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REASON: HeaderName = HeaderName::from_static("sluicegate-reason");
 /// A request header that carries the operators' token, to be told the reason of a refusal.
 const DEBUG: HeaderName = HeaderName::from_static("sluicegate-debug");
+
+const HEX: [u8; 16] = *b"0123456789abcdef";
 
 /// Who asks, and by which name.
 #[derive(Debug)]
@@ -70,9 +72,7 @@ impl Edge {
         };
         let headers = response.headers_mut();
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
-        if let Ok(id) = HeaderValue::from_str(&format!("{:016x}", record.request())) {
-            headers.insert(REQUEST_ID, id);
-        }
+        headers.insert(REQUEST_ID, in_hex(record.request()));
         record.answered(response.status().as_u16());
         let is_head = parts.method == Method::HEAD;
         response.map(|body| if is_head { body.emptied() } else { body }.with_record(record))
@@ -97,7 +97,7 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let admission =
+        let mut admission =
             policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
         note(property, &admission, record);
 
@@ -107,14 +107,15 @@ impl Edge {
 
         let bearings =
             Bearings { target: &target, headers: &parts.headers, client: caller.client, now: caller.now };
-        let found = match &obtained {
-            Obtained::Shared(Object::Playlist(playlist), _) => Some(playlist.clone()),
-            Obtained::Shared(Object::Whole(..), _) | Obtained::Stream(_) => None,
-        };
-        if is_entry && found.is_some() && !property.rules.is_listed(last_segment(&target.path)) {
-            return Err(EdgeError::Denied(Reason::PlaylistNotListed));
+        let bears = obtained.bears();
+        if is_entry
+            && matches!(bears, Bears::Playlist(_))
+            && !property.rules.is_listed(last_segment(&target.path))
+        {
+            admission = property.rules.object(Reason::PlaylistNotListed)?;
+            note(property, &admission, record);
         }
-        let passage = self.passage(property, admission, bearings, found.as_deref(), &wanted).await?;
+        let passage = self.passage(property, admission, bearings, bears, &wanted).await?;
         if let Some(session) = &passage.session {
             record.session(session.id(), passage.carrier());
         }
@@ -194,7 +195,14 @@ fn request_id(parts: &Parts, caller: &Caller<'_>) -> u64 {
     given
         .filter(|id| id.len() == 16)
         .and_then(|id| u64::from_str_radix(id, 16).ok())
-        .unwrap_or_else(entropy::number)
+        .unwrap_or_else(entropy::request_number)
+}
+
+/// 16 digits, as the access log has them.
+fn in_hex(request: u64) -> HeaderValue {
+    let digits =
+        request.to_be_bytes().map(|byte| [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));
+    HeaderValue::from_bytes(digits.as_flattened()).expect("hex digits are visible ASCII")
 }
 
 fn wanted<'a>(
@@ -203,10 +211,8 @@ fn wanted<'a>(
     target: &Target<'_>,
     admission: &Admission<'_>,
 ) -> Wanted<'a> {
-    let port = caller.port.map_or_else(String::new, |port| format!(":{port}"));
-    let site = format!("{}://{}{port}", caller.scheme, caller.host.to_ascii_lowercase());
     Wanted {
-        place: Place { site, path: target.path.clone(), query: target.origin_query.clone() },
+        place: Place { site: site(caller), path: target.path.clone(), query: target.origin_query.clone() },
         method: parts.method.clone(),
         client: &parts.headers,
         viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
@@ -216,6 +222,16 @@ fn wanted<'a>(
             Admission::Open => Reason::NoToken.as_str(),
         },
     }
+}
+
+fn site(caller: &Caller<'_>) -> String {
+    let mut site = [caller.scheme, "://", caller.host].concat();
+    site.make_ascii_lowercase();
+    if let Some(port) = caller.port {
+        site.push(':');
+        site.push_str(itoa::Buffer::new().format(port));
+    }
+    site
 }
 
 fn options() -> Response<Body> {
@@ -244,9 +260,9 @@ fn note(property: &Property, admission: &Admission<'_>, record: &mut Record) {
             property.metrics.count_unverified(*reason);
             record.reason(*reason);
         }
-        Admission::Session { admitted, .. } => {
+        Admission::Session { admitted, place, .. } => {
             property.metrics.count_verification(admitted.key_name);
-            record.session(admitted.id(), "");
+            record.session(admitted.id(), place.as_str());
         }
         Admission::Open | Admission::Access { .. } => {}
     }
@@ -260,7 +276,7 @@ fn count_error(property: &Property, error: &EdgeError) {
             OriginError::Connect(_) => metrics.origin_unreachable.inc(),
             OriginError::FirstByte(_) => metrics.origin_timeout.inc(),
             OriginError::Busy(..) | OriginError::Crowded(_) => metrics.origin_busy.inc(),
-            OriginError::Broken(_)
+            OriginError::Closed(_)
             | OriginError::Invalid(_)
             | OriginError::HeadTooLarge(_)
             | OriginError::Interim(_)
@@ -270,7 +286,10 @@ fn count_error(property: &Property, error: &EdgeError) {
             | OriginError::Redirects(_)
             | OriginError::Target => metrics.origin_invalid.inc(),
         },
-        EdgeError::Body(_) | EdgeError::UnaskedPart => metrics.origin_invalid.inc(),
+        EdgeError::Body(_)
+        | EdgeError::UnaskedPart
+        | EdgeError::WrongPart
+        | EdgeError::UnaskedNotModified => metrics.origin_invalid.inc(),
         EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
             metrics.playlists_refused.inc()
         }
@@ -289,6 +308,9 @@ fn hand_out(
     header: Option<HeaderValue>,
     name: &str,
 ) {
+    if cookie.is_some() || header.is_some() {
+        answer::forbid_keeping(response.headers_mut());
+    }
     if let Some(cookie) = cookie {
         response.headers_mut().append(http::header::SET_COOKIE, cookie);
     }

@@ -25,7 +25,7 @@ pub struct OriginBody {
 struct Watch {
     length: Length,
     came: u64,
-    is_over: bool,
+    has_failed: bool,
     limits: BodyLimits,
     /// One timer for the whole body, armed when the origin is first silent. It is not moved with every frame: when
     /// it ends and bytes have come since it was set, it is set once more. The origin may so be silent for between
@@ -78,7 +78,7 @@ impl OriginBody {
         let watch = Watch {
             length,
             came: 0,
-            is_over: false,
+            has_failed: false,
             limits,
             silence: None,
             arrived_since_set: false,
@@ -161,23 +161,19 @@ impl Body for OriginBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.watch.is_over {
+        if self.watch.has_failed {
             return Poll::Ready(None);
         }
         let polled = self.poll(context);
-        match &polled {
-            Poll::Ready(Some(Err(_))) => {
-                self.watch.is_over = true;
-                self.watch.work.fail();
-            }
-            Poll::Ready(None) => self.watch.is_over = true,
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            self.watch.has_failed = true;
+            self.watch.work.fail();
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.watch.is_over || (self.watch.missing().is_none() && self.incoming.is_end_stream())
+        !self.watch.has_failed && self.watch.missing().is_none() && self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

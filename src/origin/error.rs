@@ -13,7 +13,7 @@ pub enum OriginError {
     #[error("{0} requests already wait for a place at the origin")]
     Crowded(usize),
     #[error("the origin ended the connection before it answered: {0}")]
-    Broken(String),
+    Closed(String),
     #[error("the origin's answer is not valid: {0}")]
     Invalid(String),
     #[error("the head of the origin's answer is over {0}")]
@@ -52,7 +52,7 @@ impl OriginError {
         match self {
             Self::Busy(..) | Self::Crowded(_) | Self::Target => Fault::Request,
             Self::Connect(_) | Self::FirstByte(_) | Self::Invalid(_) => Fault::Server,
-            Self::Broken(_) => Fault::Connection,
+            Self::Closed(_) => Fault::Connection,
             Self::HeadTooLarge(_)
             | Self::Interim(_)
             | Self::TwoLengths

@@ -56,7 +56,10 @@ impl Checker {
     async fn check(&self, server: &Server, now: Duration) {
         let timeout = self.settings.timeout;
         let answer = match self.request(&server.settings, now) {
-            Ok(request) => server.pool.send(request, Instant::now() + timeout, timeout).await,
+            Ok(request) => {
+                let sent = server.pool.send(request, Instant::now() + timeout, timeout).await;
+                sent.map_err(|failed| failed.error)
+            }
             Err(error) => Err(error),
         };
         let is_healthy = match answer {

@@ -9,6 +9,7 @@ mod balance;
 pub mod body;
 mod dial;
 mod error;
+mod follow;
 mod health;
 mod judge;
 mod pool;
@@ -32,10 +33,10 @@ use balance::Balancer;
 use body::{BodyLimits, OriginBody};
 use dial::Dialer;
 use error::Fault;
+use follow::Next;
 use health::{Checker, Checks};
-use pool::Pool;
+use pool::{Failed, Pool};
 use queue::Queue;
-use redirect::Next;
 use retry::Budget;
 use server::Server;
 use settings::{Base, Http2, ServerSettings, Settings};
@@ -68,6 +69,12 @@ struct Asked<'a> {
     /// When all of it has to be over.
     deadline: Instant,
     now: Duration,
+}
+
+impl Asked<'_> {
+    fn is_safe(&self) -> bool {
+        matches!(*self.method, Method::GET | Method::HEAD)
+    }
 }
 
 impl Origin {
@@ -163,11 +170,10 @@ impl Origin {
 
     /// The server for another attempt, when there may be one. RFC 9110 §9.2.2 allows it for methods that change nothing.
     fn another(&self, asked: &Asked<'_>, fault: Fault, tried: &[usize], last: usize) -> Option<usize> {
-        let is_safe = matches!(*asked.method, Method::GET | Method::HEAD);
         let has_time = Instant::now() < asked.deadline;
         if fault == Fault::Request
             || asked.is_held_back
-            || !is_safe
+            || !asked.is_safe()
             || !has_time
             || tried.len() > self.settings.retry.attempts_max
         {
@@ -193,7 +199,7 @@ impl Origin {
             }
             let own = if is_foreign { Vec::new() } else { self.own_authorities(base) };
             let redirects = &self.settings.redirects;
-            match redirect::next(response.status(), response.headers(), &uri, &own, redirects) {
+            match follow::next(response.status(), response.headers(), &uri, &own, redirects) {
                 None => return Ok(response),
                 Some(Next::Same(path)) => uri = target::uri(base, self.settings.host.as_ref(), &path)?,
                 Some(Next::Foreign(foreign)) => {
@@ -206,6 +212,9 @@ impl Origin {
         Err(OriginError::Redirects(self.settings.redirects.hops_max))
     }
 
+    /// RFC 9112 §9.3.1: "When an inbound connection is closed prematurely, a client MAY open a new connection and
+    /// automatically retransmit an aborted sequence of requests if all of those requests have idempotent methods". So is
+    /// done once, free of the budget, when the connection had been kept from before.
     async fn send(
         &self,
         pool: &Pool,
@@ -213,6 +222,23 @@ impl Origin {
         uri: Uri,
         is_foreign: bool,
     ) -> Result<Response<Incoming>, OriginError> {
+        let first = self.send_once(pool, asked, uri.clone(), is_foreign).await;
+        let answer = match first {
+            Err(failed) if failed.was_kept && asked.is_safe() => {
+                self.send_once(pool, asked, uri, is_foreign).await
+            }
+            Ok(_) | Err(_) => first,
+        };
+        answer.map_err(|failed| failed.error)
+    }
+
+    async fn send_once(
+        &self,
+        pool: &Pool,
+        asked: &Asked<'_>,
+        uri: Uri,
+        is_foreign: bool,
+    ) -> Result<Response<Incoming>, Failed> {
         let mut fields = asked.fields.clone();
         fields.insert(HOST, target::host(&uri)?);
         if is_foreign {
@@ -253,12 +279,10 @@ impl Origin {
         self.balancer.servers().iter().map(|server| server.report(now)).collect()
     }
 
-    /// Whether `authority` is one of this origin's own, which no client should see.
-    pub fn is_own_authority(&self, authority: &str) -> bool {
-        self.settings
-            .servers
-            .iter()
-            .any(|server| server.base.authority.as_str().eq_ignore_ascii_case(authority))
+    /// The place on this site that a `Location` of the origin's means, when it means the origin itself.
+    pub fn place_on_site(&self, location: &str) -> Option<String> {
+        let bases: Vec<&Base> = self.settings.servers.iter().map(|server| &server.base).collect();
+        redirect::place_on_site(location, &bases)
     }
 }
 

@@ -28,6 +28,15 @@ pub struct Pool {
     age_max: Duration,
 }
 
+/// A request without an answer.
+#[derive(Debug)]
+pub struct Failed {
+    pub error: OriginError,
+    /// The connection had been kept from before, and ended. Origins close idle connections at the very moment at which
+    /// they are used again: that says nothing of the server.
+    pub was_kept: bool,
+}
+
 impl Pool {
     pub fn new(dialer: &Dialer, http2: Http2, settings: &Settings) -> Self {
         let count = if http2 == Http2::Off { 1 } else { settings.http2_connections.max(1) };
@@ -60,7 +69,8 @@ impl Pool {
         mut request: Request<Empty<Bytes>>,
         deadline: Instant,
         patience: Duration,
-    ) -> Result<Response<Incoming>, OriginError> {
+    ) -> Result<Response<Incoming>, Failed> {
+        let began = Instant::now();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let client = self.clients.get(turn % self.clients.len().max(1)).ok_or(OriginError::Target)?;
         let too_many = Arc::new(Notify::new());
@@ -68,13 +78,13 @@ impl Pool {
         let connection = capture_connection(&mut request);
         let answer = tokio::select! {
             biased;
-            () = too_many.notified() => return Err(OriginError::Interim(self.interim_max)),
+            () = too_many.notified() => return Err(OriginError::Interim(self.interim_max).into()),
             answer = tokio::time::timeout_at(deadline, client.request(request)) => answer,
         };
         let response = match answer {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(judged(&error)),
-            Err(_) => return Err(OriginError::FirstByte(patience)),
+            Ok(Err(error)) => return Err(failed(&error, began)),
+            Err(_) => return Err(OriginError::FirstByte(patience).into()),
         };
         let is_old = response.extensions().get::<Born>().is_some_and(|born| born.0.elapsed() >= self.age_max);
         if is_old && let Some(connection) = connection.connection_metadata().as_ref() {
@@ -94,6 +104,23 @@ impl Pool {
     }
 }
 
+impl From<OriginError> for Failed {
+    fn from(error: OriginError) -> Self {
+        Self { error, was_kept: false }
+    }
+}
+
+fn failed(error: &hyper_util::client::legacy::Error, began: Instant) -> Failed {
+    let mut extras = http::Extensions::new();
+    if let Some(connection) = error.connect_info() {
+        connection.get_extras(&mut extras);
+    }
+    let is_older = extras.get::<Born>().is_some_and(|born| born.0 < began);
+    let error = judged(error);
+    let was_kept = is_older && matches!(error, OriginError::Closed(_));
+    Failed { error, was_kept }
+}
+
 /// What the client's error says of the server.
 fn judged(error: &hyper_util::client::legacy::Error) -> OriginError {
     let text = chain(error);
@@ -107,11 +134,11 @@ fn judged(error: &hyper_util::client::legacy::Error) -> OriginError {
                 return OriginError::HeadTooLarge(format!("the limit of bytes or fields ({text})"));
             }
             if hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed() {
-                return OriginError::Broken(text);
+                return OriginError::Closed(text);
             }
         }
         if inner.downcast_ref::<std::io::Error>().is_some() {
-            return OriginError::Broken(text);
+            return OriginError::Closed(text);
         }
         cause = inner.source();
     }

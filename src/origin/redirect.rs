@@ -1,143 +1,133 @@
-//! Where a redirect of the origin leads, and whether it may be followed there.
+//! Redirects that name the origin itself: where they lead on the site that stands in front of it.
 
-use http::header::LOCATION;
-use http::uri::Scheme;
-use http::{HeaderMap, StatusCode, Uri};
-use url::Url;
+use http::uri::{Authority, Scheme};
 
-use super::settings::RedirectSettings;
+use super::settings::Base;
 
-/// Where to ask next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// The same server, at this path and query.
-    Same(String),
-    /// A host of the list.
-    Foreign(Uri),
-}
-
-/// The next place, when the answer is a redirect that may be followed. `current` is the URL that was asked; `own` are
-/// the authorities under which the server knows itself. Everything else is passed on as it came.
-pub fn next(
-    status: StatusCode,
-    fields: &HeaderMap,
-    current: &Uri,
-    own: &[&str],
-    settings: &RedirectSettings,
-) -> Option<Next> {
-    let is_redirect = matches!(
-        status,
-        StatusCode::MOVED_PERMANENTLY
-            | StatusCode::FOUND
-            | StatusCode::SEE_OTHER
-            | StatusCode::TEMPORARY_REDIRECT
-            | StatusCode::PERMANENT_REDIRECT
-    );
-    let mut locations = fields.get_all(LOCATION).iter();
-    let location = locations.next().filter(|_| is_redirect && settings.hops_max > 0)?;
-    if locations.next().is_some() {
-        return None;
-    }
-    let current = Url::parse(&current.to_string()).ok()?;
-    let target = current.join(location.to_str().ok()?).ok()?;
-    let is_web = matches!(target.scheme(), "http" | "https");
-    let is_downgrade = current.scheme() == "https" && target.scheme() == "http";
-    if !is_web || is_downgrade || !target.username().is_empty() || target.password().is_some() {
-        return None;
-    }
-    let path_and_query = match target.query() {
-        Some(query) => format!("{}?{query}", target.path()),
-        None => target.path().to_owned(),
+/// The place on this site that a `Location` of the origin's means; `None` when it names another host, or is relative to
+/// the request's own path and so right as it is.
+///
+/// An origin behind a path prefix says its own paths, which a viewer has to ask for without the prefix.
+pub fn place_on_site(location: &str, bases: &[&Base]) -> Option<String> {
+    let (scheme, rest) = match location.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Some(Scheme::HTTP), rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Some(Scheme::HTTPS), rest),
+        Some(_) | None => (None, location),
     };
-    let is_own = own.iter().any(|own| is_at(&target, own));
-    if is_own && target.scheme() == current.scheme() {
-        return Some(Next::Same(path_and_query));
+    if let Some(named) = rest.strip_prefix("//") {
+        let end = named.find(['/', '?', '#']).unwrap_or(named.len());
+        let (authority, place) = named.split_at(end);
+        let own: Vec<&Base> =
+            bases.iter().copied().filter(|base| is_own(authority, scheme.as_ref(), base)).collect();
+        return (!own.is_empty()).then(|| rooted(without_prefix(place, own.into_iter())));
     }
-    if !settings.hosts.iter().any(|host| is_at(&target, host)) {
-        return None;
-    }
-    let scheme = if target.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP };
-    let uri = Uri::builder().scheme(scheme).authority(target.authority()).path_and_query(path_and_query);
-    uri.build().ok().map(Next::Foreign)
+    let is_path = scheme.is_none() && rest.starts_with('/');
+    is_path.then(|| rooted(without_prefix(rest, bases.iter().copied())))
 }
 
-/// Whether a URL's host and port are those of `authority`, whose port is the scheme's where it has none.
-fn is_at(target: &Url, authority: &str) -> bool {
-    let Ok(listed) = Url::parse(&format!("{}://{authority}/", target.scheme())) else { return false };
-    listed.host() == target.host() && listed.port_or_known_default() == target.port_or_known_default()
+fn is_own(authority: &str, scheme: Option<&Scheme>, base: &Base) -> bool {
+    if base.authority.as_str().eq_ignore_ascii_case(authority) {
+        return true;
+    }
+    let port_of = |authority: &Authority, scheme: &Scheme| {
+        authority.port_u16().unwrap_or(if *scheme == Scheme::HTTPS { 443 } else { 80 })
+    };
+    authority.parse::<Authority>().is_ok_and(|named| {
+        named.host().eq_ignore_ascii_case(base.authority.host())
+            && port_of(&named, scheme.unwrap_or(&base.scheme)) == port_of(&base.authority, &base.scheme)
+    })
+}
+
+fn without_prefix<'a>(place: &'a str, mut bases: impl Iterator<Item = &'a Base>) -> &'a str {
+    let stripped = bases.find_map(|base| {
+        let rest = place.strip_prefix(base.prefix.as_str()).filter(|_| !base.prefix.is_empty())?;
+        (rest.is_empty() || rest.starts_with(['/', '?', '#'])).then_some(rest)
+    });
+    stripped.unwrap_or(place)
+}
+
+/// With one slash in front: two, or a backslash, would name another host.
+fn rooted(place: &str) -> String {
+    format!("/{}", place.trim_start_matches(['/', '\\']))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn to(location: &str, current: &str) -> Option<Next> {
-        let settings = RedirectSettings {
-            hops_max: 2,
-            hosts: vec!["store.example".to_owned(), "alt.example:8443".to_owned()],
+    fn bases(urls: &[(&str, &str)]) -> Vec<Base> {
+        let base = |&(authority, prefix): &(&str, &str)| Base {
+            scheme: Scheme::HTTP,
+            authority: authority.parse().expect("an authority"),
+            prefix: prefix.to_owned(),
         };
-        let mut fields = HeaderMap::new();
-        fields.insert(LOCATION, HeaderValue::from_str(location).unwrap());
-        let own = ["origin.example:9000", "www.example"];
-        next(StatusCode::FOUND, &fields, &current.parse().unwrap(), &own, &settings)
+        urls.iter().map(base).collect()
     }
 
-    fn same(path: &str) -> Next {
-        Next::Same(path.to_owned())
+    fn refs(bases: &[Base]) -> Vec<&Base> {
+        bases.iter().collect()
     }
 
     #[test]
-    fn a_redirect_on_the_same_server_is_followed_there() {
-        const CURRENT: &str = "http://origin.example:9000/live/a.m3u8";
-        assert_eq!(to("b.m3u8?x=1#frag", CURRENT), Some(same("/live/b.m3u8?x=1")));
-        assert_eq!(to("/c", CURRENT), Some(same("/c")));
-        assert_eq!(to("http://ORIGIN.example:9000/d", CURRENT), Some(same("/d")));
-        assert_eq!(to("http://www.example/e", CURRENT), Some(same("/e")), "the Host that it is asked under");
-    }
-
-    #[test]
-    fn a_redirect_goes_to_listed_hosts_only() {
-        const CURRENT: &str = "http://origin.example:9000/a";
-        let foreign = |uri: &str| Some(Next::Foreign(uri.parse().unwrap()));
-        assert_eq!(to("https://store.example/b?c", CURRENT), foreign("https://store.example/b?c"));
-        assert_eq!(to("//store.example/b", CURRENT), foreign("http://store.example/b"));
-        assert_eq!(to("https://alt.example:8443/b", CURRENT), foreign("https://alt.example:8443/b"));
-        for refused in [
-            "https://store.example:444/b",
-            "https://alt.example/b",
-            "https://evil.example/store.example",
-            "https://store.example@evil.example/",
-            "https://user@store.example/",
-            "http://127.0.0.1/latest/meta-data",
-            "http://169.254.169.254/latest/meta-data",
-            "http://[::1]/",
-            "http://origin.example/another-port",
-            "ftp://store.example/",
-            "file:///etc/passwd",
-            "http://2130706433/",
+    fn an_absolute_place_on_the_origin_is_a_path_here() {
+        let own = bases(&[("origin:9000", "")]);
+        for (location, place) in [
+            ("http://origin:9000/a?b#c", "/a?b#c"),
+            ("HTTPS://Origin:9000/a", "/a"),
+            ("//origin:9000", "/"),
+            ("http://origin:9000?x", "/?x"),
+            ("http://origin:9000//evil/", "/evil/"),
+            ("http://origin:9000/\\evil/", "/evil/"),
         ] {
-            assert_eq!(to(refused, CURRENT), None, "{refused}");
+            assert_eq!(place_on_site(location, &refs(&own)).as_deref(), Some(place), "{location}");
         }
     }
 
     #[test]
-    fn a_redirect_never_leaves_tls() {
-        assert_eq!(to("http://store.example/b", "https://origin.example:9000/a"), None);
-        assert_eq!(to("http://origin.example:9000/b", "https://origin.example:9000/a"), None);
+    fn a_port_that_the_scheme_implies_may_be_said_or_not() {
+        assert_eq!(
+            place_on_site("http://origin:80/a", &refs(&bases(&[("origin", "")]))).as_deref(),
+            Some("/a")
+        );
+        assert_eq!(
+            place_on_site("http://origin/a", &refs(&bases(&[("origin:80", "")]))).as_deref(),
+            Some("/a")
+        );
+        assert_eq!(place_on_site("http://origin/a", &refs(&bases(&[("origin:9000", "")]))), None);
     }
 
     #[test]
-    fn zero_hops_pass_everything_on() {
-        let mut fields = HeaderMap::new();
-        fields.insert(LOCATION, HeaderValue::from_static("/b"));
-        let current: Uri = "http://o.example/a".parse().unwrap();
-        let settings = RedirectSettings::default();
-        assert_eq!(next(StatusCode::FOUND, &fields, &current, &["o.example"], &settings), None);
-        let settings = RedirectSettings { hops_max: 1, ..settings };
-        assert_eq!(next(StatusCode::OK, &fields, &current, &["o.example"], &settings), None);
-        fields.append(LOCATION, HeaderValue::from_static("/c"));
-        assert_eq!(next(StatusCode::FOUND, &fields, &current, &["o.example"], &settings), None, "two places");
+    fn another_host_and_a_relative_place_are_left_alone() {
+        let own = bases(&[("origin", "")]);
+        for location in [
+            "https://other/a",
+            "http://origin@other/a",
+            "http://origin.other/a",
+            "//other/a",
+            "a/b",
+            "../a",
+            "?x",
+            "",
+            "mailto:x",
+            "http:a",
+            "a:b/c",
+        ] {
+            assert_eq!(place_on_site(location, &refs(&own)), None, "{location}");
+        }
+    }
+
+    #[test]
+    fn the_origins_prefix_is_not_part_of_a_place_here() {
+        let own = bases(&[("one", "/live"), ("two", "/vod")]);
+        for (location, place) in [
+            ("http://one/live/a", "/a"),
+            ("/live/a", "/a"),
+            ("/vod?x", "/?x"),
+            ("/vod", "/"),
+            ("/lively/a", "/lively/a"),
+            ("http://two/live/a", "/live/a"),
+        ] {
+            assert_eq!(place_on_site(location, &refs(&own)).as_deref(), Some(place), "{location}");
+        }
     }
 }

@@ -177,7 +177,10 @@ fn text(entry: &Entry, line: &mut String) {
         entry.bytes,
         milliseconds(entry.duration)
     );
-    let _ = write!(line, " property={} cache={}", entry.property, entry.cache);
+    let _ = write!(line, " property={}", entry.property);
+    if !entry.cache.is_empty() {
+        let _ = write!(line, " cache={}", entry.cache);
+    }
     if let Some(reason) = entry.reason {
         let _ = write!(line, " reason={reason}");
     }

@@ -1,7 +1,23 @@
 //! The whole edge over real sockets, in front of an origin that does as each test says.
 
+#![expect(
+    clippy::format_push_string,
+    clippy::unused_async,
+    clippy::format_collect,
+    clippy::unnecessary_debug_formatting,
+    reason = "a test reads best as it is said, in short strings; what starts a task needs a runtime around it"
+)]
+
 mod access_token;
+mod carriers;
+mod commands;
+mod forwarding;
+mod http;
+mod leaks;
+mod media;
+mod paths;
 mod playlists;
+mod refusals;
 mod rewriting;
 mod sessions;
 mod smoke;

@@ -1,7 +1,7 @@
 //! Several servers: shares, failures, retries, ejection, health.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
@@ -148,12 +148,34 @@ async fn a_connection_closed_before_the_answer_is_made_again_to_the_only_server(
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_was_closed_costs_no_retry_and_no_reputation() {
+    // It promises to stay, and closes when it is used again.
+    let is_second = Mutex::new(std::collections::HashSet::new());
+    let closing = Raw::start_with_peer(move |_, peer| {
+        if is_second.lock().expect("not poisoned").insert(peer) {
+            vec![Step::Send(ok("x"))]
+        } else {
+            vec![Step::Close]
+        }
+    })
+    .await;
+    let mut settings = settings(&[closing.address]);
+    settings.ejection.failures = 1;
+    let origin = origin(settings);
+    for _ in 0..5 {
+        assert_eq!(fetched(&origin, "/").await, "x");
+    }
+    assert_eq!(closing.connections(), 5);
+    assert_eq!(origin.report()[0].failures, 0);
+}
+
+#[tokio::test]
 async fn what_changes_something_or_is_held_back_is_sent_once() {
     for (method, patience) in [(Method::POST, None), (Method::GET, Some(Duration::from_secs(5)))] {
         let (closing, up) = (Raw::start(|_| vec![Step::Close]).await, Raw::always(&ok("up")).await);
         let origin = origin(with_retry(settings(&[closing.address, up.address])));
         let answer = origin.fetch(&method, "/?_HLS_msn=1", HeaderMap::new(), patience, NOW).await;
-        assert!(matches!(answer, Err(OriginError::Broken(_))), "{method} {patience:?}");
+        assert!(matches!(answer, Err(OriginError::Closed(_))), "{method} {patience:?}");
         assert!(up.asked().is_empty());
     }
 }

@@ -36,15 +36,22 @@ pub struct Raw {
 
 impl Raw {
     pub async fn start(answer: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        Self::start_with_peer(move |head, _| answer(head)).await
+    }
+
+    /// A server whose answer depends on the connection, too.
+    pub async fn start_with_peer(
+        answer: impl Fn(&str, SocketAddr) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (asked, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let (heads, count, answer) = (asked.clone(), connections.clone(), Arc::new(answer));
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, peer)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 let (heads, answer) = (heads.clone(), answer.clone());
-                tokio::spawn(async move { serve(stream, &heads, &*answer).await });
+                tokio::spawn(async move { serve(stream, &heads, &|head| answer(head, peer)).await });
             }
         });
         Self { address, asked, connections }
@@ -68,7 +75,7 @@ impl Raw {
 async fn serve(
     mut stream: TcpStream,
     heads: &Mutex<Vec<String>>,
-    answer: &(dyn Fn(&str) -> Vec<Step> + Send + Sync),
+    answer: &(impl Fn(&str) -> Vec<Step> + Sync),
 ) -> Option<()> {
     let mut buffer = Vec::new();
     loop {

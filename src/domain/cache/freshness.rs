@@ -27,9 +27,16 @@ pub fn lifetime(headers: &HeaderMap, default: Duration) -> Duration {
     }
 }
 
+/// Whether this answer was made for the one who asked: it says `private` (RFC 9111 §5.2.2.7), or it varies by more than
+/// the edge answers for itself. Others who wait for the same object have to ask on their own.
+pub fn is_for_one(headers: &HeaderMap) -> bool {
+    Directives::read(headers).is_private || varies_beyond_the_edge(headers)
+}
+
 #[derive(Default)]
 struct Directives {
     forbids: bool,
+    is_private: bool,
     max_age: Option<Duration>,
     shared_max_age: Option<Duration>,
 }
@@ -55,6 +62,7 @@ impl Directives {
         // RFC 9111 §5.2: a recipient ought to accept both the token and the quoted-string form.
         let argument = argument.trim().trim_matches('"');
         let name = name.trim();
+        self.is_private |= name.eq_ignore_ascii_case("private");
         if ["no-store", "private", "no-cache"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
             self.forbids = true;
         } else if name.eq_ignore_ascii_case("max-age") {
@@ -137,6 +145,20 @@ mod tests {
         assert_eq!(seconds_of(&[("vary", "user-agent")]), 0);
         assert_eq!(seconds_of(&[("vary", "*")]), 0);
         assert_eq!(seconds_of(&[("expires", "0")]), 0);
+    }
+
+    #[test]
+    fn an_answer_that_is_private_or_varies_is_for_one() {
+        let is_for_one = |name: &'static str, value: &'static str| {
+            super::is_for_one(&HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )]))
+        };
+        assert!(is_for_one("cache-control", "max-age=1, Private"));
+        assert!(is_for_one("vary", "user-agent"));
+        assert!(!is_for_one("cache-control", "no-store, no-cache"), "a herd may share what nobody keeps");
+        assert!(!is_for_one("vary", "accept-encoding"));
     }
 
     #[test]

@@ -1,3 +1,4 @@
 //! What HTTP says of keeping an answer (RFC 9111), as functions of `now`.
 
 pub mod freshness;
+pub mod range;

@@ -9,6 +9,10 @@
 //! a good access token: a URL of ours that was changed is an attack or a fault that should be seen. A cookie or a
 //! header may be left over from another day or another key, and is passed over then. Two different values of one
 //! token in one place are refused wherever they stand.
+//!
+//! A good access token in the query beside a good session in a cookie or a header begins a new viewing, perhaps another
+//! viewer's: a new session takes the place of the old one, which may end while this item plays. The URIs of an item that
+//! plays already do not show an access token, so that nothing changes under them.
 
 pub mod access;
 pub mod salt;
@@ -65,13 +69,24 @@ pub enum Place {
     Header,
 }
 
+impl Place {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Cookie => "cookie",
+            Self::Header => "header",
+        }
+    }
+}
+
 /// By what right a request passes.
 #[derive(Debug)]
 pub enum Admission<'a> {
     /// The property asks for no token.
     Open,
-    /// A session token verified; `presented` is its text as it came, which travels on in the place where it stood.
-    Session { admitted: Admitted, place: Place, presented: &'a str },
+    /// A session token verified, which travels on in the place where it stood.
+    Session { admitted: Admitted<'a>, place: Place },
     /// An access token verified; a session may be minted from it.
     Access { grant: Grant },
     /// Verify-only: the request passes in spite of this reason.
@@ -83,24 +98,41 @@ pub fn admit<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<
     if matches!(rules.access, Access::Open) {
         return Ok(Admission::Open);
     }
-    match judge(rules, request, now) {
-        Err(reason) if rules.access.is_verify_only() => Ok(Admission::Unverified(reason)),
-        judged => judged,
-    }
+    judge(rules, request, now).or_else(|reason| rules.object(reason))
 }
 
 fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admission<'a>, Reason> {
     let against_session = match session(rules, request, now)? {
-        Found::Verified(admission) => return Ok(admission),
+        Found::Verified(admission) => {
+            return Ok(new_viewing(rules, request, &admission, now).unwrap_or(admission));
+        }
         Found::Failed(reason) => Some(reason),
         Found::None => None,
     };
     match rules.access.verify(request, now) {
-        Ok(grant) if rules.may_enter(request.path) => Ok(Admission::Access { grant }),
+        Ok(grant) if rules.may_enter(request.path) => {
+            // Whoever lacks a salt header cannot have a session, which is told before anything is fetched.
+            rules.salt.of(request.headers)?;
+            Ok(Admission::Access { grant })
+        }
         Ok(_) => Err(Reason::PlaylistNotListed),
         Err(Reason::NoToken) => Err(against_session.unwrap_or(Reason::NoToken)),
         Err(reason) => Err(reason),
     }
+}
+
+/// What a good access token makes of a request that its session admits already.
+fn new_viewing<'a>(
+    rules: &Rules,
+    request: &Request<'a>,
+    admitted: &Admission<'a>,
+    now: UnixTime,
+) -> Option<Admission<'a>> {
+    if !matches!(admitted, Admission::Session { place: Place::Cookie | Place::Header, .. }) {
+        return None;
+    }
+    let grant = rules.access.verified_in_query(request, now)?;
+    rules.may_enter(request.path).then_some(Admission::Access { grant })
 }
 
 #[expect(
@@ -119,7 +151,7 @@ fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Fo
     let places = [
         (Place::Path, request.path_token),
         (Place::Query, sole(query::values(request.query, name))?),
-        (Place::Cookie, carrier::cookie(texts(request.headers, COOKIE.as_str()), name)?),
+        (Place::Cookie, carrier::cookie(cookies(request.headers), name)?),
         (Place::Header, sole(texts(request.headers, name))?),
     ];
     let mut failed = None;
@@ -128,7 +160,7 @@ fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Fo
         let salt = rules.salt.of(request.headers)?;
         let at = At { path: request.path, client: request.client, salt: &salt };
         match rules.sessions.admit(presented, &at, now) {
-            Ok(admitted) => return Ok(Found::Verified(Admission::Session { admitted, place, presented })),
+            Ok(admitted) => return Ok(Found::Verified(Admission::Session { admitted, place })),
             Err(reason) if reason != Reason::Expired && matches!(place, Place::Path | Place::Query) => {
                 return Err(reason);
             }
@@ -139,6 +171,11 @@ fn session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Fo
 }
 
 impl Rules {
+    /// What becomes of a request that `reason` speaks against: a refusal, or, where tokens are only verified, none.
+    pub fn object<'a>(&self, reason: Reason) -> Result<Admission<'a>, Reason> {
+        if self.access.is_verify_only() { Ok(Admission::Unverified(reason)) } else { Err(reason) }
+    }
+
     /// Whether an access token may be used on this name. Only playlists are listed; other names are not judged.
     pub fn may_enter(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -157,6 +194,12 @@ pub fn names_a_playlist(path: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| {
         extension.eq_ignore_ascii_case("m3u8") || extension.eq_ignore_ascii_case("m3u")
     })
+}
+
+/// The cookies of a request, one text each. One that is no UTF-8 (another application's) is passed over alone.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| std::str::from_utf8(pair).ok())
 }
 
 /// The values of a header field that are text.

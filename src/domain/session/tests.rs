@@ -68,6 +68,8 @@ fn a_session_verifies_in_every_carriers_writing() {
         assert_eq!(sessions.verify(&presented, &at("/x"), NOW).as_ref(), Ok(&session), "{presented}");
         let admitted = sessions.admit(&presented, &at("/x"), NOW).unwrap();
         assert_eq!((admitted.id(), admitted.expires, admitted.key_name), (Some("s-1"), 1_700_086_380, "key"));
+        assert_eq!(sessions.session(&admitted), session, "{presented}");
+        assert!(!format!("{admitted:?}").contains("hmac"), "a session's text is not shown");
     }
 }
 

@@ -18,22 +18,39 @@ pub const PRESENTED_BYTES_MAX: usize = 4096;
 /// Most sessions are shorter than this; they are decoded in a smaller buffer.
 const PRESENTED_BYTES_USUAL: usize = 512;
 
-/// The longest id in a session: the 64 bytes that Akamai allows, each of them escaped.
-const ID_BYTES_MAX: usize = 3 * 64;
+/// The longest session id that a session carries on: what Akamai allows.
+pub const SESSION_ID_BYTES_MAX: usize = 64;
+
+/// The longest id in a session: each of its bytes escaped.
+const ID_BYTES_MAX: usize = 3 * SESSION_ID_BYTES_MAX;
 
 /// What an ordinary request needs to know of its session. Small, and made without allocating.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admitted {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Admitted<'a> {
     pub expires: u64,
     pub first_mint: Option<u64>,
     pub key_name: &'static str,
     id: Option<Id>,
+    presented: &'a str,
+    /// The reading of what was presented that verified.
+    form: Form,
 }
 
-impl Admitted {
+impl Admitted<'_> {
     /// The session id that the access token brought.
     pub fn id(&self) -> Option<&str> {
         self.id.as_ref().map(Id::as_str)
+    }
+}
+
+impl fmt::Debug for Admitted<'_> {
+    /// What was presented admits whoever holds it, so it is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("expires", &self.expires)
+            .field("key_name", &self.key_name)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,49 +81,42 @@ impl fmt::Debug for Id {
 
 impl Sessions {
     /// Whether a presented session is good for a request, without allocating. `presented` stands as it came, escapes and all.
-    pub fn admit(&self, presented: &str, at: &At<'_>, now: UnixTime) -> Result<Admitted, Reason> {
-        self.judged(presented, at, now, |_, fields, key_name| {
-            let id = fields.id.map(|id| Id::new(id).ok_or(Reason::Malformed)).transpose()?;
-            Ok(Admitted { expires: fields.expires, first_mint: fields.start, key_name, id })
-        })?
-    }
-
-    /// As [`Sessions::admit`], with the texts that personalise a playlist.
-    pub fn verify(&self, presented: &str, at: &At<'_>, now: UnixTime) -> Result<Session, Reason> {
-        self.judged(presented, at, now, |canonical, fields, key_name| {
-            Session::read(canonical, fields, &self.settings.name, key_name)
-        })
-    }
-
-    /// Finds the canonical text behind what was presented, and judges it.
     ///
     /// The carriers escape once; some players escape the whole value once more. A text with the delimiters themselves
     /// escaped twice is no work of theirs.
-    fn judged<T>(
-        &self,
-        presented: &str,
-        at: &At<'_>,
-        now: UnixTime,
-        then: impl FnOnce(&str, &Fields<'_>, &'static str) -> T,
-    ) -> Result<T, Reason> {
+    pub fn admit<'a>(&self, presented: &'a str, at: &At<'_>, now: UnixTime) -> Result<Admitted<'a>, Reason> {
         if presented.len() > PRESENTED_BYTES_MAX {
             return Err(Reason::Malformed);
         }
         if presented.len() <= PRESENTED_BYTES_USUAL {
-            self.judged_in(&mut [0; PRESENTED_BYTES_USUAL], presented, at, now, then)
+            self.admit_in(&mut [0; PRESENTED_BYTES_USUAL], presented, at, now)
         } else {
-            self.judged_in(&mut [0; PRESENTED_BYTES_MAX], presented, at, now, then)
+            self.admit_in(&mut [0; PRESENTED_BYTES_MAX], presented, at, now)
         }
     }
 
-    fn judged_in<T>(
+    /// As [`Sessions::admit`], with the texts that personalise a playlist.
+    pub fn verify(&self, presented: &str, at: &At<'_>, now: UnixTime) -> Result<Session, Reason> {
+        self.admit(presented, at, now).map(|admitted| self.session(&admitted))
+    }
+
+    /// The texts of a session that was admitted: they are read again, and not judged again.
+    pub fn session(&self, admitted: &Admitted<'_>) -> Session {
+        const VERIFIED: &str = "this reading of this text was admitted";
+        let mut buffer = vec![0; admitted.presented.len()];
+        let canonical = admitted.form.of(admitted.presented, &mut buffer).expect(VERIFIED);
+        let (signed, _) = canonical.rsplit_once("~hmac=").expect(VERIFIED);
+        let fields = Fields::parse(signed, WRITING).expect(VERIFIED);
+        Session::read(canonical, &fields, &self.settings.name, admitted.key_name)
+    }
+
+    fn admit_in<'a>(
         &self,
         buffer: &mut [u8],
-        presented: &str,
+        presented: &'a str,
         at: &At<'_>,
         now: UnixTime,
-        then: impl FnOnce(&str, &Fields<'_>, &'static str) -> T,
-    ) -> Result<T, Reason> {
+    ) -> Result<Admitted<'a>, Reason> {
         let mut refusal = Reason::Malformed;
         for form in [Form::Decoded, Form::AsPresented, Form::DecodedTwice] {
             let Some(canonical) = form.of(presented, buffer) else { continue };
@@ -120,7 +130,9 @@ impl Sessions {
             if let Some((key_name, _)) = keys.find(|(_, signer)| signer.verifies(&parts, &digest)) {
                 let fields = Fields::parse(signed, WRITING).map_err(|_| Reason::Malformed)?;
                 self.check(&fields, at, now)?;
-                return Ok(then(canonical, &fields, key_name));
+                let id = fields.id.map(|id| Id::new(id).ok_or(Reason::Malformed)).transpose()?;
+                let (expires, first_mint) = (fields.expires, fields.start);
+                return Ok(Admitted { expires, first_mint, key_name, id, presented, form });
             }
         }
         Err(refusal)
@@ -141,7 +153,7 @@ impl Sessions {
 }
 
 /// A reading of what was presented.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Decoded,
     AsPresented,

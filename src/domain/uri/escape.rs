@@ -27,15 +27,18 @@ impl Place {
 
 /// Appends `text` to `out` with every byte that may not stand raw in `place` as `%xx`.
 pub fn encode_into(out: &mut String, text: &str, place: Place) {
-    for character in text.chars() {
-        if character.is_ascii() && place.keeps(character as u8) {
-            out.push(character);
-        } else {
-            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-                push_escape(out, byte);
-            }
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| !place.keeps(byte)) {
+        // What is kept is ASCII, and so no character is cut in two before or after the one that is not.
+        let (kept, after) = rest.split_at(at);
+        out.push_str(kept);
+        let Some(character) = after.chars().next() else { break };
+        for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+            push_escape(out, byte);
         }
+        rest = &after[character.len_utf8()..];
     }
+    out.push_str(rest);
 }
 
 /// Appends `%xx` with lower-case hex, as Akamai writes it.

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod edge;
+pub mod logged;
 pub mod origin;
 pub mod player;
 pub mod script;

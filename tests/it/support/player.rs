@@ -19,13 +19,11 @@ pub struct Player {
 
 impl Player {
     pub fn new(edge: &TestEdge) -> Self {
-        Self {
-            edge: edge.address,
-            keeps_cookies: true,
-            keeps_header: false,
-            cookies: BTreeMap::new(),
-            fields: Vec::new(),
-        }
+        Self::at(edge.address)
+    }
+
+    pub fn at(edge: SocketAddr) -> Self {
+        Self { edge, keeps_cookies: true, keeps_header: false, cookies: BTreeMap::new(), fields: Vec::new() }
     }
 
     pub async fn get(&mut self, target: &str) -> Reply {

@@ -126,6 +126,29 @@ fn a_path_is_not_normalised_for_s3() {
     assert_eq!(canonical_path("/hdntl=exp=1~acl=%2f*/1.ts"), "/hdntl%3Dexp%3D1~acl%3D/%2A/1.ts");
 }
 
+/// What botocore 1.44.5 (`S3SigV4Auth`, at the time and with the credentials of the reference) signs: paths that only S3
+/// leaves as they are, and escapes in path and query.
+#[test]
+fn odd_paths_are_signed_as_botocore_signs_them() {
+    for (path, query, expected) in [
+        ("/a//b/../c/./d.ts", "", "d908a421d6c9b1b9179f4dc674c887769520e71991bf345b2f90439f31f4a515"),
+        ("/a%20b/%C3%A9%2B~.ts", "", "74926fdbfb4d2c9321b2e7e0ebc63e9951966a8acabf4868db50f7d65caa8e61"),
+        (
+            "/live/hdntl%3Dx/%28a%29%27%21%2A.m3u8",
+            "",
+            "128c93a74ecc1b6f88650d5067a67595065d4d0e558a22a200470c0178379f13",
+        ),
+        (
+            "/k.ts",
+            "versionId=3%2F4&response-content-type=video%2Fmp2t&a",
+            "3bd4576128196a21c506ccfb451f2c1574c7e7b54c866f2a521c32eec24bd06e",
+        ),
+        ("/x.ts", "b=2&a=%C3%A9&a=1&c=", "6f545244e6e5486d8f1204903c7d1392c03df75ea6cca4498427814654db4afb"),
+    ] {
+        assert_eq!(signature(&of_reference(path, query, &[])), expected, "{path}?{query}");
+    }
+}
+
 #[test]
 fn times_are_written_as_aws_writes_them() {
     for (seconds, expected) in [

@@ -1,0 +1,10 @@
+//! Real players before the real program: each test starts it and lets a player of the outside world play, or be refused.
+//!
+//! A test whose player is missing fails, unless `SLUICEGATE_SKIP_PLAYERS` names the player; then it says that it did not run.
+
+mod browser;
+mod curl;
+mod ffmpeg;
+mod gstreamer;
+mod program;
+mod tool;
