@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 
-use crate::domain::cache::freshness;
+use crate::domain::cache::playlist as rules;
 use crate::domain::policy::names_a_playlist;
 use crate::store::flights::Joined;
 use crate::store::playlists::Playlist;
@@ -65,10 +65,10 @@ impl Object {
     /// Whether an object that was fetched for somebody else answers this request, too.
     fn suits(&self, wanted: &Wanted<'_>) -> bool {
         match self {
-            Self::Playlist(playlist) => !freshness::is_for_one(&playlist.headers),
+            Self::Playlist(playlist) => !rules::is_for_one(&playlist.headers),
             Self::Whole(head, _) => {
                 let coding = head.headers.get(CONTENT_ENCODING);
-                !freshness::is_for_one(&head.headers) && coding.is_none_or(|coding| coding == wanted.coding())
+                !rules::is_for_one(&head.headers) && coding.is_none_or(|coding| coding == wanted.coding())
             }
         }
     }

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE,
 };
-use http::{HeaderMap, Response, StatusCode, response};
+use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body_util::BodyExt;
 
-use crate::domain::cache::{freshness, range};
+use crate::domain::cache::{playlist as rules, ranges};
 use crate::domain::headers::hop;
 use crate::domain::manifest::base::Base;
 use crate::domain::manifest::template::Template;
@@ -34,28 +33,17 @@ const SNIFF_CODED_BYTES: usize = 32 << 10;
 pub fn refuse_unasked(response: &Response<Content>, asked: &HeaderMap) -> Result<(), EdgeError> {
     let is_conditional = asked.contains_key(IF_NONE_MATCH) || asked.contains_key(IF_MODIFIED_SINCE);
     match response.status() {
-        StatusCode::PARTIAL_CONTENT => match asked.get(RANGE) {
-            None => Err(EdgeError::UnaskedPart),
-            Some(range) if is_part(range, response.headers()) => Ok(()),
-            Some(_) => Err(EdgeError::WrongPart),
-        },
+        StatusCode::PARTIAL_CONTENT if !asked.contains_key(RANGE) => Err(EdgeError::UnaskedPart),
+        StatusCode::PARTIAL_CONTENT if !is_part(asked, response.headers()) => Err(EdgeError::WrongPart),
         StatusCode::NOT_MODIFIED if !is_conditional => Err(EdgeError::UnaskedNotModified),
         _ => Ok(()),
     }
 }
 
 /// Whether the head of a 206 says that the part which was asked for follows. Of several parts in one body each says so
-/// itself.
-fn is_part(asked: &HeaderValue, headers: &HeaderMap) -> bool {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if text(&CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/byteranges")) {
-        return true;
-    }
-    let length = text(&CONTENT_LENGTH).and_then(|length| length.parse().ok());
-    match (asked.to_str(), text(&CONTENT_RANGE)) {
-        (Ok(asked), Some(sent)) => range::answers(asked, sent, length),
-        (Ok(_) | Err(_), _) => false,
-    }
+/// itself, and a unit that is not known cannot be judged.
+fn is_part(asked: &HeaderMap, headers: &HeaderMap) -> bool {
+    ranges::read(&Method::GET, asked).is_none_or(|asked| ranges::judge(asked, headers).is_ok())
 }
 
 pub async fn read_object(
@@ -87,7 +75,7 @@ pub async fn read_object(
     let name = &property.rules.session_name;
     let template = Template::compile(&source, &base, &property.hosts, name, &property.manifest)?;
     count_references(property, &template);
-    let fresh_for = freshness::lifetime(&parts.headers, default_lifetime(property, &template));
+    let fresh_for = rules::lifetime(&parts.headers, default_lifetime(property, &template));
     Ok(Object::Playlist(Arc::new(Playlist::new(&parts.headers, template, was_encoded, now, fresh_for))))
 }
 

@@ -3,8 +3,6 @@
 #![expect(
     clippy::format_push_string,
     clippy::unused_async,
-    clippy::format_collect,
-    clippy::unnecessary_debug_formatting,
     reason = "a test reads best as it is said, in short strings; what starts a task needs a runtime around it"
 )]
 

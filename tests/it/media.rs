@@ -17,13 +17,13 @@ async fn open(origin: &TestOrigin) -> TestEdge {
     TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await
 }
 
-/// An edge in front of a script, with short patience.
 async fn in_front_of(origin: &ScriptedOrigin) -> TestEdge {
-    let keys = format!(
-        "urls = [\"http://{}\"], connect_timeout = \"200ms\", first_byte_timeout = \"200ms\", between_bytes_timeout = \"200ms\"",
-        origin.address
-    );
-    TestEdge::open(&keys, "").await
+    with_patience(origin, "").await
+}
+
+/// An edge in front of a script, with these limits of time.
+async fn with_patience(origin: &ScriptedOrigin, limits: &str) -> TestEdge {
+    TestEdge::open(&format!("urls = [\"http://{}\"]{limits}", origin.address), "").await
 }
 
 /// An origin that answers everything with these bytes, and closes.
@@ -66,7 +66,7 @@ async fn a_slow_reader_holds_the_origin_back() {
         }
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     let mut viewer = TcpStream::connect(edge.address).await.expect("the edge listens");
     viewer.write_all(b"GET /s.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     timeout(Duration::from_secs(20), blocked.notified()).await.expect("the origin is held back");
@@ -181,7 +181,7 @@ async fn a_viewer_who_leaves_ends_the_fetch() {
         }
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     let mut viewer = TcpStream::connect(edge.address).await.expect("the edge listens");
     viewer.write_all(b"GET /s.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     let mut some = [0; 100];
@@ -205,7 +205,7 @@ async fn a_viewer_who_leaves_before_the_answer_ends_the_fetch() {
         }
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     let mut viewer = TcpStream::connect(edge.address).await.expect("the edge listens");
     viewer.write_all(b"GET /s.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     gate.notified().await;
@@ -238,7 +238,7 @@ async fn an_origin_that_falls_silent_ends_the_viewers_connection_with_an_error()
         let _ = stream.read(&mut [0]).await;
     })
     .await;
-    let edge = in_front_of(&origin).await;
+    let edge = with_patience(&origin, ", between_bytes_timeout = \"200ms\"").await;
     let reply = get(edge.address, "/s.ts").await;
     assert!(reply.is_cut && reply.body.len() == 20);
     let playlist = get(edge.address, "/p.m3u8").await;
@@ -251,7 +251,8 @@ async fn an_origin_that_does_not_answer_is_a_gateway_timeout() {
         let _ = stream.read(&mut [0]).await;
     })
     .await;
-    let edge = in_front_of(&origin).await;
+    let limits = ", connect_timeout = \"100ms\", first_byte_timeout = \"100ms\"";
+    let edge = with_patience(&origin, limits).await;
     for path in ["/s.ts", "/p.m3u8"] {
         let reply = request(edge.address, "GET", path, &[("Origin", "https://player.example")]).await;
         assert_eq!(reply.status, 504, "{path}");
@@ -329,7 +330,7 @@ async fn a_segment_reaches_its_viewer_while_it_is_still_arriving() {
         }
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     let mut viewer = TcpStream::connect(edge.address).await.expect("the edge listens");
     viewer.write_all(b"GET /s.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     let mut seen = Vec::new();
@@ -456,7 +457,7 @@ async fn interim_answers_are_passed_over_but_not_without_end() {
         while stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").await.is_ok() {}
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     assert_eq!(get(edge.address, "/s.ts").await.status, 502);
     assert_eq!(edge.metric("origin_errors_total", ",cause=\"invalid\"").await, 1);
 }
