@@ -1,5 +1,7 @@
 //! `config.toml` as typed: every key, its type and its default. What the values mean is judged in [`super`].
 
+pub mod origin;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -116,7 +118,7 @@ pub struct Property {
     pub token_hosts: Vec<Spanned<String>>,
     #[serde(default)]
     pub debug_reasons: bool,
-    pub origin: Origin,
+    pub origin: origin::Origin,
     pub access: Option<Spanned<Access>>,
     #[serde(default)]
     pub session: Session,
@@ -126,42 +128,6 @@ pub struct Property {
     pub cache: PropertyCache,
     #[serde(default)]
     pub manifest: Manifest,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Origin {
-    pub urls: Spanned<Vec<Spanned<String>>>,
-    #[serde(default)]
-    pub host: String,
-    #[serde(default)]
-    pub ca: Option<Spanned<PathBuf>>,
-    #[serde(default = "default::connect_timeout")]
-    pub connect_timeout: Span,
-    #[serde(default = "default::first_byte_timeout")]
-    pub first_byte_timeout: Span,
-    #[serde(default = "default::blocking_timeout")]
-    pub blocking_timeout: Span,
-    #[serde(default = "default::between_bytes_timeout")]
-    pub between_bytes_timeout: Span,
-    #[serde(default = "default::fetches_max")]
-    pub fetches_max: usize,
-    #[serde(default = "default::queue_timeout")]
-    pub queue_timeout: Span,
-    #[serde(default)]
-    pub cookies: Vec<String>,
-    #[serde(default)]
-    pub forwarded: Forwarded,
-}
-
-/// How the origin learns of the viewer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Forwarded {
-    #[default]
-    XForwarded,
-    Forwarded,
-    Off,
 }
 
 #[derive(Debug, Deserialize)]
@@ -461,30 +427,6 @@ fn bare<T>(value: T) -> Spanned<T> {
 
 mod default {
     use super::{Location, Span, Spanned, bare};
-
-    pub(super) const fn connect_timeout() -> Span {
-        Span::seconds(3)
-    }
-
-    pub(super) const fn first_byte_timeout() -> Span {
-        Span::seconds(10)
-    }
-
-    pub(super) const fn blocking_timeout() -> Span {
-        Span::seconds(30)
-    }
-
-    pub(super) const fn between_bytes_timeout() -> Span {
-        Span::seconds(10)
-    }
-
-    pub(super) const fn fetches_max() -> usize {
-        256
-    }
-
-    pub(super) const fn queue_timeout() -> Span {
-        Span::seconds(10)
-    }
 
     pub(super) fn access_name() -> Spanned<String> {
         bare("hdnts".to_owned())

@@ -4,6 +4,7 @@
 mod accept;
 pub mod fault;
 pub mod file;
+mod origin;
 mod property;
 pub mod secret;
 pub mod units;

@@ -4,15 +4,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Uri};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use http::HeaderName;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use crate::domain::headers::cors::Cors;
-use crate::domain::headers::forwarding::Style;
 use crate::domain::manifest::base::Hosts;
 use crate::domain::manifest::{self, encoding};
 use crate::domain::policy::Rules;
@@ -27,15 +23,14 @@ use crate::domain::token::edgeauth::{self, Delimiters};
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostPattern;
-use crate::edge::property::{Caching, Carrier, Lifetimes, Property, QueryRule, Source};
+use crate::edge::property::{Caching, Carrier, Lifetimes, Property, QueryRule};
 use crate::lab::origin::Streams;
-use crate::origin::{self, Base, Origin};
 use crate::telemetry::metrics::Metrics;
 
 use super::accept::{status, whole_seconds};
 use super::fault::Judge;
 use super::units::{self, AutoSpan};
-use super::{file, secret};
+use super::{file, origin, secret};
 
 /// A property with what the whole file has to know of it.
 pub struct Accepted {
@@ -66,7 +61,7 @@ pub fn accept(
     }
     let hosts = hosts(&typed, &place, judge);
     let token_hosts = token_hosts(&typed, &hosts, judge);
-    let source = source(&typed.origin, folder, judge, lab);
+    let source = origin::source(&typed.origin, folder, judge, lab, warnings);
     let Some(access) = &typed.access else {
         judge.fault(
             place,
@@ -96,7 +91,7 @@ pub fn accept(
     let summary = format!(
         "{name}: {} -> {}; {}; sessions by {}",
         hosts.iter().map(|(pattern, _)| pattern.to_string()).collect::<Vec<_>>().join(", "),
-        typed.origin.urls.get_ref().iter().map(|url| url.get_ref().as_str()).collect::<Vec<_>>().join(", "),
+        origin::summary(&typed.origin),
         if fingerprints.is_empty() { "open".to_owned() } else { fingerprints.join(", ") },
         carrier_name(typed.session.carrier),
     );
@@ -109,11 +104,7 @@ pub fn accept(
         renew: typed.session.renew,
         cors,
         source: source?,
-        forwarded: match typed.origin.forwarded {
-            file::Forwarded::XForwarded => Style::XForwarded,
-            file::Forwarded::Forwarded => Style::Forwarded,
-            file::Forwarded::Off => Style::Off,
-        },
+        forwarded: origin::forwarded(typed.origin.forwarded),
         cookies_forwarded: typed.origin.cookies.clone(),
         query: match &typed.cache.query {
             units::QueryRule::Keep => QueryRule::Keep,
@@ -193,111 +184,6 @@ fn token_hosts(
     }
     let token_hosts: Vec<&str> = typed.token_hosts.iter().map(|host| host.get_ref().as_str()).collect();
     Hosts::new(&own, &token_hosts).ok()
-}
-
-fn source(typed: &file::Origin, folder: &Path, judge: &mut Judge, lab: &Arc<Streams>) -> Option<Source> {
-    let urls = typed.urls.get_ref();
-    if urls.iter().any(|url| url.get_ref() == "lab:") {
-        if urls.len() > 1 {
-            judge.fault(
-                typed.urls.span(),
-                "\"lab:\" stands beside other origins",
-                "leave it alone in urls, or take it out",
-            );
-        }
-        return Some(Source::Lab(lab.clone()));
-    }
-    if urls.is_empty() {
-        judge.fault(
-            typed.urls.span(),
-            "[property.origin] urls is empty",
-            "write for example urls = [\"http://127.0.0.1:9000\"]",
-        );
-    }
-    let mut bases = Vec::new();
-    for url in urls {
-        match base(url.get_ref()) {
-            Ok(base) => bases.push(base),
-            Err(fault) => {
-                let message = format!("the origin \"{}\" {fault}", url.get_ref());
-                judge.fault(
-                    url.span(),
-                    message,
-                    "write for example \"http://127.0.0.1:9000\" or \"https://origin.example/live\"",
-                );
-            }
-        }
-    }
-    let host = if let Ok(host) = HeaderValue::from_str(&typed.host) {
-        (!typed.host.is_empty()).then_some(host)
-    } else {
-        judge.fault(
-            0..0,
-            format!("[property.origin] host = \"{}\" is no host", typed.host),
-            "write a name, with a port where it needs one",
-        );
-        None
-    };
-    let authorities = typed.ca.as_ref().and_then(|path| authorities(path, folder, judge));
-    if bases.is_empty() || judge.has_faults() {
-        return None;
-    }
-    let opened = Origin::new(origin::Settings {
-        bases,
-        host,
-        authorities,
-        connect_timeout: typed.connect_timeout.0,
-        first_byte_timeout: typed.first_byte_timeout.0,
-        between_bytes_timeout: typed.between_bytes_timeout.0,
-        fetches_max: typed.fetches_max.max(1),
-        queue_timeout: typed.queue_timeout.0,
-    });
-    match opened {
-        Ok(origin) => Some(Source::Origin(Box::new(origin))),
-        Err(error) => {
-            judge.fault(typed.urls.span(), format!("the origin cannot be used: {error}"), "");
-            None
-        }
-    }
-}
-
-fn base(url: &str) -> Result<Base, &'static str> {
-    let uri: Uri = url.parse().map_err(|_| "is no URL")?;
-    let scheme = uri.scheme().ok_or("has no scheme")?.clone();
-    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-        return Err("is neither http nor https");
-    }
-    if uri.query().is_some() {
-        return Err("has a query");
-    }
-    let authority = uri.authority().ok_or("has no host")?.clone();
-    if authority.as_str().contains('@') {
-        return Err("has a user name in it");
-    }
-    Ok(Base { scheme, authority, prefix: uri.path().trim_end_matches('/').to_owned() })
-}
-
-fn authorities(
-    path: &Spanned<std::path::PathBuf>,
-    folder: &Path,
-    judge: &mut Judge,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let file = folder.join(path.get_ref());
-    let read = CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(certificates) if !certificates.is_empty() => return Some(certificates),
-        Ok(_) => judge.fault(
-            path.span(),
-            format!("{} holds no certificate", file.display()),
-            "give a PEM file of authorities",
-        ),
-        Err(error) => judge.fault(
-            path.span(),
-            format!("cannot read {}: {error}", file.display()),
-            "give a PEM file of authorities",
-        ),
-    }
-    None
 }
 
 /// The property's keys by name, the primary first.

@@ -190,3 +190,77 @@ fn a_session_id_has_the_bound_of_what_sessions_carry() {
         assert!(line.contains(&format!("session_id_max = {number} cannot be kept")), "{line}");
     }
 }
+
+fn with_origin(origin: &str) -> String {
+    format!("[[property]]\nname = \"p\"\nhosts = [\"a.example\"]\norigin = {{ {origin} }}\n{KEY}")
+}
+
+#[test]
+fn an_origin_may_have_weighed_servers_beside_or_instead_of_urls() {
+    for origin in [
+        "urls = [\"http://a:1\", \"https://b/prefix\"]",
+        "servers = [{ url = \"http://a:1\", weight = 3 }, { url = \"http://b:1\", backup = true }]",
+        "urls = [\"http://a:1\"], servers = [{ url = \"http://b:1\" }]",
+    ] {
+        assert!(judged(&with_origin(origin)).is_ok(), "{origin}");
+    }
+    let config = judged(&with_origin("servers = [{ url = \"http://b:1\" }]")).expect("it is good");
+    assert!(config.summary[0].contains("http://b:1"), "{:?}", config.summary);
+}
+
+#[test]
+fn an_origin_that_cannot_work_is_pointed_at() {
+    const URL: &str = "urls = [\"http://a:1\"], ";
+    for (origin, problem) in [
+        ("balance = \"round_robin\"", "urls is empty"),
+        ("servers = [{ url = \"http://a:1\", weight = 0 }]", "weight = 0 is no share"),
+        ("servers = [{ url = \"a\" }]", "the origin \"a\" has no scheme"),
+        ("urls = [\"lab:\"], servers = [{ url = \"http://a:1\" }]", "stands beside other origins"),
+        (&format!("{URL}host = \"a b\""), "is no host"),
+        (&format!("{URL}http2 = \"on\""), "unknown variant `on`"),
+        (&format!("{URL}http2_connections = 0"), "is no number of connections"),
+        (&format!("{URL}retry_percent = 200"), "more than one retry"),
+        (&format!("{URL}retry_statuses = [99]"), "99 is no status"),
+        (&format!("{URL}health = {{ path = \"healthz\" }}"), "is no path"),
+        (&format!("{URL}health = {{ statuses = [] }}"), "no server could ever be healthy"),
+        (&format!("{URL}health = {{ interval = \"0s\" }}"), "longer than nothing"),
+        (&format!("{URL}redirect_hosts = [\"http://x\"]"), "is no host"),
+        (&format!("{URL}server_name = \"a b\""), "is no name"),
+        (&format!("{URL}client_cert = \"a.pem\""), "go together"),
+        (&format!("{URL}ca = \"no.pem\""), "cannot read"),
+        (&format!("{URL}auth = {{ bearer = {{ text = \"a\\nb\" }} }}"), "no header field can have"),
+        (&format!("{URL}auth = {{ bearer = {{ env = \"SLUICEGATE_TEST_UNSET\" }} }}"), "is not set"),
+        (
+            &format!("{URL}auth = {{ header = {{ name = \"a b\", value = {{ text = \"x\" }} }} }}"),
+            "is no header name",
+        ),
+        (
+            &format!("{URL}auth = {{ g2o = {{ version = 2, nonce = \"n\", key = {{ text = \"k\" }} }} }}"),
+            "no G2O version 2",
+        ),
+        (
+            &format!(
+                "{URL}auth = {{ sigv4 = {{ access_key_id = {{ text = \"A\" }}, secret_access_key = {{ text = \"s\" }}, region = \"\" }} }}"
+            ),
+            "region is empty",
+        ),
+    ] {
+        let line = fault(&with_origin(origin));
+        assert!(line.contains(problem), "{origin}: {line}");
+    }
+}
+
+#[test]
+fn the_secrets_of_an_origin_are_not_printed() {
+    for auth in [
+        "{ bearer = { text = \"hunter22\" } }",
+        "{ header = { name = \"X-Key\", value = { text = \"hunter22\" } } }",
+        "{ sigv4 = { access_key_id = { text = \"A\" }, secret_access_key = { text = \"hunter22\" }, session_token = { text = \"hunter22\" }, region = \"r\" } }",
+        "{ g2o = { version = 5, nonce = \"n\", key = { text = \"hunter22\" } } }",
+    ] {
+        let config =
+            judged(&with_origin(&format!("urls = [\"http://a:1\"], auth = {auth}"))).expect("it is good");
+        assert!(!format!("{config:?}").contains("hunter22"), "{auth}");
+        assert!(config.warnings.iter().any(|warning| warning.contains("a secret for an origin")), "{auth}");
+    }
+}

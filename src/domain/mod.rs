@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod headers;
 pub mod manifest;
+pub mod origin_auth;
 pub mod policy;
 pub mod session;
 pub mod token;

@@ -85,11 +85,17 @@ impl EdgeError {
             Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::Origin(error) => match &**error {
                 OriginError::FirstByte(_) => StatusCode::GATEWAY_TIMEOUT,
-                OriginError::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,
+                OriginError::Busy(..) | OriginError::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
                 OriginError::Target => StatusCode::BAD_REQUEST,
-                OriginError::Connect(_) | OriginError::Closed(_) | OriginError::Invalid(_) => {
-                    StatusCode::BAD_GATEWAY
-                }
+                OriginError::Connect(_)
+                | OriginError::Closed(_)
+                | OriginError::Invalid(_)
+                | OriginError::HeadTooLarge(_)
+                | OriginError::Interim(_)
+                | OriginError::TwoLengths
+                | OriginError::UnaskedPart
+                | OriginError::WrongPart(_)
+                | OriginError::Redirects(_) => StatusCode::BAD_GATEWAY,
             },
             Self::Join(JoinError::Crowded(_)) | Self::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Late(_)) | Self::Late(_) => StatusCode::GATEWAY_TIMEOUT,

@@ -16,7 +16,7 @@ use crate::domain::manifest::encoding::Limits;
 use crate::domain::policy::Rules;
 use crate::domain::session::carrier::CookieSettings;
 use crate::lab::origin::Streams;
-use crate::origin::Origin;
+use crate::origin::{Origin, Report};
 use crate::telemetry::metrics::{Kind, PropertyMetrics};
 
 use super::body::Content;
@@ -132,13 +132,21 @@ impl Source {
     ) -> Result<Response<Content>, EdgeError> {
         match self {
             Self::Origin(origin) => {
-                let response = origin.fetch(method, path_and_query, headers, first_byte_timeout).await?;
+                let response = origin.fetch(method, path_and_query, headers, first_byte_timeout, now).await?;
                 Ok(response.map(|rest| Content::Stream { read: bytes::Bytes::new(), rest }))
             }
             Self::Lab(lab) => {
                 let path = path_and_query.split('?').next().unwrap_or_default();
                 Ok(lab.respond(method, path, &headers, now).map(Content::Whole))
             }
+        }
+    }
+
+    /// How the origin's servers are; none for the built-in streams.
+    pub fn servers(&self) -> Vec<Report> {
+        match self {
+            Self::Origin(origin) => origin.report(),
+            Self::Lab(_) => Vec::new(),
         }
     }
 

@@ -284,10 +284,16 @@ fn count_error(property: &Property, error: &EdgeError) {
         EdgeError::Origin(cause) => match &**cause {
             OriginError::Connect(_) => metrics.origin_unreachable.inc(),
             OriginError::FirstByte(_) => metrics.origin_timeout.inc(),
-            OriginError::Busy(..) => metrics.origin_busy.inc(),
-            OriginError::Closed(_) | OriginError::Invalid(_) | OriginError::Target => {
-                metrics.origin_invalid.inc()
-            }
+            OriginError::Busy(..) | OriginError::Crowded(_) => metrics.origin_busy.inc(),
+            OriginError::Closed(_)
+            | OriginError::Invalid(_)
+            | OriginError::HeadTooLarge(_)
+            | OriginError::Interim(_)
+            | OriginError::TwoLengths
+            | OriginError::UnaskedPart
+            | OriginError::WrongPart(_)
+            | OriginError::Redirects(_)
+            | OriginError::Target => metrics.origin_invalid.inc(),
         },
         EdgeError::Body(_)
         | EdgeError::UnaskedPart

@@ -1,263 +1,296 @@
-//! The origin side: pooled connections, timeouts, and a bound on what runs at once.
+//! The origin side: which server is asked, how often, for how long, and whether its answer can be true.
+//!
+//! [`Origin::fetch`] takes a place, picks a server, sends the request, follows redirects that may be followed, judges the
+//! answer's head, and tries elsewhere while nothing was sent on and the budget allows it. The body then holds the place
+//! until it is over.
 
+mod authorize;
+mod balance;
 pub mod body;
-mod connector;
+mod dial;
+mod error;
+mod follow;
+mod health;
+mod judge;
+mod pool;
+mod queue;
 mod redirect;
+mod retry;
+mod server;
+pub mod settings;
+mod target;
 
-use std::io::ErrorKind;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use http_body_util::Empty;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::{Notify, Semaphore};
+use http::header::HOST;
+use http::{HeaderMap, Method, Response, Uri};
+use hyper::body::Incoming;
+use tokio::time::Instant;
 
-use body::OriginBody;
+use authorize::Authorizer;
+use balance::Balancer;
+use body::{BodyLimits, OriginBody};
+use dial::Dialer;
+use error::Fault;
+use follow::Next;
+use health::{Checker, Checks};
+use pool::{Failed, Pool};
+use queue::Queue;
+use retry::Budget;
+use server::Server;
+use settings::{Base, Http2, ServerSettings, Settings};
 
-pub use connector::ConnectorError;
-
-/// How an origin is reached. Durations and counts are limits; each has a key in `[property.origin]`.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// One or several bases, `http` or `https`, each with an optional path prefix.
-    pub bases: Vec<Base>,
-    /// The `Host` sent; `None` for the base's own.
-    pub host: Option<HeaderValue>,
-    /// Certificates (DER) of the authorities that are trusted instead of the system's.
-    pub authorities: Option<Vec<rustls::pki_types::CertificateDer<'static>>>,
-    pub connect_timeout: Duration,
-    pub first_byte_timeout: Duration,
-    pub between_bytes_timeout: Duration,
-    /// Requests under way at once; more wait for `queue_timeout`.
-    pub fetches_max: usize,
-    pub queue_timeout: Duration,
-}
-
-/// Where a request goes: scheme, authority and path prefix (without a trailing slash).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
-    pub scheme: Scheme,
-    pub authority: Authority,
-    pub prefix: String,
-}
+pub use dial::DialError;
+pub use error::{OriginError, chain};
+pub use server::{Report, State};
 
 /// An origin that can be asked.
 #[derive(Debug)]
 pub struct Origin {
-    client: Client<hyper_rustls::HttpsConnector<HttpConnector>, Empty<Bytes>>,
     settings: Settings,
-    next: AtomicUsize,
-    slots: Arc<Semaphore>,
+    balancer: Balancer,
+    queue: Queue,
+    budget: Budget,
+    authorizer: Arc<Authorizer>,
+    /// For hosts that redirects lead to.
+    foreign: Option<Pool>,
+    checks: OnceLock<Checks>,
 }
 
-/// Why an origin gave no usable answer.
-#[derive(Debug, thiserror::Error)]
-pub enum OriginError {
-    #[error("the origin cannot be reached: {0}")]
-    Connect(String),
-    #[error("the origin closed the connection without an answer: {0}")]
-    Closed(String),
-    #[error("the origin sent no answer within {0:?}")]
-    FirstByte(Duration),
-    #[error("{0} requests to the origin are under way and no place became free within {1:?}")]
-    Busy(usize, Duration),
-    #[error("the origin's answer is not valid: {0}")]
-    Invalid(String),
-    #[error("the request's target cannot be sent to the origin")]
-    Target,
+/// A request, the same for every attempt.
+struct Asked<'a> {
+    method: &'a Method,
+    path_and_query: &'a str,
+    fields: &'a HeaderMap,
+    /// From sending to the first byte.
+    patience: Duration,
+    is_held_back: bool,
+    /// When all of it has to be over.
+    deadline: Instant,
+    now: Duration,
 }
 
-/// Header lines of an answer; hyper refuses more.
-const HEADERS_MAX: usize = 100;
-const HEAD_BYTES_MAX: usize = 32 << 10;
-/// Answers of status 1xx before the answer itself.
-const INTERIM_MAX: usize = 8;
-const TOO_MANY_INTERIM: &str = "more than 8 interim answers came before it";
+impl Asked<'_> {
+    fn is_safe(&self) -> bool {
+        matches!(*self.method, Method::GET | Method::HEAD)
+    }
+}
 
 impl Origin {
-    pub fn new(settings: Settings) -> Result<Self, ConnectorError> {
-        let connector = connector::connector(settings.authorities.as_deref(), settings.connect_timeout)?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(55))
-            .pool_max_idle_per_host(settings.fetches_max)
-            .http1_max_headers(HEADERS_MAX)
-            .set_host(false)
-            .build(connector);
-        let slots = Arc::new(Semaphore::new(settings.fetches_max));
-        Ok(Self { client, settings, next: AtomicUsize::new(0), slots })
+    pub fn new(settings: Settings) -> Result<Self, DialError> {
+        let tls = dial::tls(&settings.tls, true)?;
+        let mut servers = Vec::with_capacity(settings.servers.len());
+        for server in &settings.servers {
+            let place = place(server);
+            let (http2, timeout) = (settings.http2, settings.connect_timeout);
+            let dialer = Dialer::to(place, tls.clone(), &settings.tls, http2, timeout);
+            let pool = Pool::new(&dialer, http2, &settings);
+            servers.push(Arc::new(Server::new(server.clone(), pool, settings.ejection)));
+        }
+        let foreign = if settings.redirects.hops_max > 0 {
+            let dialer = Dialer::to_redirects(dial::tls(&settings.tls, false)?, settings.connect_timeout);
+            Some(Pool::new(&dialer, Http2::Off, &settings))
+        } else {
+            None
+        };
+        Ok(Self {
+            balancer: Balancer::new(servers, settings.balance),
+            queue: Queue::new(settings.fetches_max, settings.queue_max, settings.queue_timeout),
+            budget: Budget::new(settings.retry.percent, settings.retry.per_second),
+            authorizer: Arc::new(Authorizer::new(settings.auth.clone())),
+            foreign,
+            checks: OnceLock::new(),
+            settings,
+        })
     }
 
-    /// Asks the origin, and the next of several when a connection cannot be made. `headers` go out as they are, but
-    /// for `Host`. `first_byte_timeout` is given where the answer may be held back on purpose (a blocking playlist
-    /// reload).
+    /// Asks the origin. `headers` go out as they are, but for `Host` and what proves who asks. `first_byte_timeout` is
+    /// given where the answer may be held back on purpose (a blocking playlist reload); such a request is sent once.
+    /// `now` is signed where the origin wants that.
     pub async fn fetch(
         &self,
         method: &Method,
         path_and_query: &str,
         headers: HeaderMap,
         first_byte_timeout: Option<Duration>,
+        now: Duration,
     ) -> Result<Response<OriginBody>, OriginError> {
-        let slot = tokio::time::timeout(self.settings.queue_timeout, self.slots.clone().acquire_owned())
-            .await
-            .map_err(|_| OriginError::Busy(self.settings.fetches_max, self.settings.queue_timeout))?
-            .map_err(|_| OriginError::Target)?;
-        let bases = &self.settings.bases;
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let timeout = first_byte_timeout.unwrap_or(self.settings.first_byte_timeout);
-        let mut refused = None;
-        for attempt in 0..bases.len() {
-            let base = &bases[(first.wrapping_add(attempt)) % bases.len()];
-            let request = || self.request(base, method, path_and_query, headers.clone());
-            let mut answer = self.send(request()?, timeout).await;
-            // RFC 9112 §9.3.1: "When an inbound connection is closed prematurely, a client MAY open a new connection and
-            // automatically retransmit an aborted sequence of requests if all of those requests have idempotent methods".
-            // Origins close idle connections at the very moment at which they are used again.
-            if matches!(answer, Err(OriginError::Closed(_))) && method.is_safe() {
-                answer = self.send(request()?, timeout).await;
-            }
-            match answer {
-                Ok(response) => {
-                    let between_bytes = self.settings.between_bytes_timeout;
-                    return Ok(response.map(|body| OriginBody::new(body, slot, between_bytes)));
+        self.start_checks(now);
+        let place = self.queue.enter().await?;
+        let asked = Asked {
+            method,
+            path_and_query,
+            fields: &headers,
+            patience: first_byte_timeout.unwrap_or(self.settings.first_byte_timeout),
+            is_held_back: first_byte_timeout.is_some(),
+            deadline: Instant::now() + self.settings.fetch_timeout,
+            now,
+        };
+        self.budget.earn();
+        let mut tried = Vec::new();
+        let mut next = self.balancer.pick(&tried, Instant::now()).ok_or(OriginError::Target)?;
+        loop {
+            let server = &self.balancer.servers()[next];
+            tried.push(next);
+            let mut work = server.begin();
+            let answer = self.ask(server, &asked).await.and_then(|answer| {
+                let (parts, body) = answer.into_parts();
+                let length = judge::judge(method, &headers, &parts, self.settings.head)?;
+                Ok((parts, body, length))
+            });
+            let fault = match &answer {
+                Ok((parts, ..)) if self.settings.retry.statuses.contains(&parts.status) => {
+                    Some(Fault::Server)
                 }
-                Err(OriginError::Connect(error)) => refused = Some(error),
-                Err(other) => return Err(other),
+                Ok(_) => None,
+                Err(error) => Some(error.fault()),
+            };
+            match fault {
+                // A viewer chooses how long a held-back answer takes: no server is put out by it.
+                Some(Fault::Server | Fault::Connection) if !asked.is_held_back => work.fail(),
+                Some(_) => work.forget(),
+                None => {}
+            }
+            if let Some(fault) = fault
+                && let Some(other) = self.another(&asked, fault, &tried, next)
+            {
+                next = other;
+                continue;
+            }
+            let (parts, body, length) = answer?;
+            let limits = BodyLimits {
+                between_bytes: self.settings.between_bytes_timeout,
+                fetch: self.settings.fetch_timeout,
+                deadline: asked.deadline,
+            };
+            return Ok(Response::from_parts(parts, OriginBody::new(body, length, limits, work, place)));
+        }
+    }
+
+    /// The server for another attempt, when there may be one. RFC 9110 §9.2.2 allows it for methods that change nothing.
+    fn another(&self, asked: &Asked<'_>, fault: Fault, tried: &[usize], last: usize) -> Option<usize> {
+        let has_time = Instant::now() < asked.deadline;
+        if fault == Fault::Request
+            || asked.is_held_back
+            || !asked.is_safe()
+            || !has_time
+            || tried.len() > self.settings.retry.attempts_max
+        {
+            return None;
+        }
+        let now = Instant::now();
+        let another =
+            self.balancer.pick(tried, now).or_else(|| (fault == Fault::Connection).then_some(last))?;
+        self.budget.take(now).then_some(another)
+    }
+
+    /// One attempt at one server, with the redirects that may be followed.
+    async fn ask(&self, server: &Server, asked: &Asked<'_>) -> Result<Response<Incoming>, OriginError> {
+        let base = &server.settings.base;
+        let first = format!("{}{}", base.prefix, asked.path_and_query);
+        let mut uri = target::uri(base, self.settings.host.as_ref(), &first)?;
+        let mut pool = &server.pool;
+        let mut is_foreign = false;
+        for _ in 0..=self.settings.redirects.hops_max {
+            let response = self.send(pool, asked, uri.clone(), is_foreign).await?;
+            if !response.status().is_redirection() {
+                return Ok(response);
+            }
+            let own = if is_foreign { Vec::new() } else { self.own_authorities(base) };
+            let redirects = &self.settings.redirects;
+            match follow::next(response.status(), response.headers(), &uri, &own, redirects) {
+                None => return Ok(response),
+                Some(Next::Same(path)) => uri = target::uri(base, self.settings.host.as_ref(), &path)?,
+                Some(Next::Foreign(foreign)) => {
+                    pool = self.foreign.as_ref().ok_or(OriginError::Target)?;
+                    is_foreign = true;
+                    uri = foreign;
+                }
             }
         }
-        Err(OriginError::Connect(refused.unwrap_or_else(|| "no origin is configured".to_owned())))
+        Err(OriginError::Redirects(self.settings.redirects.hops_max))
     }
 
-    fn request(
-        &self,
-        base: &Base,
-        method: &Method,
-        path_and_query: &str,
-        headers: HeaderMap,
-    ) -> Result<Request<Empty<Bytes>>, OriginError> {
-        let target = if base.prefix.is_empty() {
-            PathAndQuery::try_from(path_and_query)
-        } else {
-            PathAndQuery::try_from(format!("{}{path_and_query}", base.prefix))
-        };
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(base.scheme.clone());
-        parts.authority = Some(base.authority.clone());
-        parts.path_and_query = Some(target.map_err(|_| OriginError::Target)?);
-        let host = match &self.settings.host {
-            Some(host) => host.clone(),
-            None => HeaderValue::from_str(base.authority.as_str()).map_err(|_| OriginError::Target)?,
-        };
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| OriginError::Target)?;
-        *request.headers_mut() = headers;
-        request.headers_mut().insert(HOST, host);
-        Ok(request)
-    }
-
+    /// RFC 9112 §9.3.1: "When an inbound connection is closed prematurely, a client MAY open a new connection and
+    /// automatically retransmit an aborted sequence of requests if all of those requests have idempotent methods". So is
+    /// done once, free of the budget, when the connection had been kept from before.
     async fn send(
         &self,
-        mut request: Request<Empty<Bytes>>,
-        first_byte_timeout: Duration,
-    ) -> Result<Response<hyper::body::Incoming>, OriginError> {
-        let wait = first_byte_timeout + self.settings.connect_timeout;
-        let interim = Interim::watch(&mut request);
-        let answer = async {
-            tokio::select! {
-                answer = self.client.request(request) => answer.map(Some),
-                () = interim.too_many() => Ok(None),
+        pool: &Pool,
+        asked: &Asked<'_>,
+        uri: Uri,
+        is_foreign: bool,
+    ) -> Result<Response<Incoming>, OriginError> {
+        let first = self.send_once(pool, asked, uri.clone(), is_foreign).await;
+        let answer = match first {
+            Err(failed) if failed.was_kept && asked.is_safe() => {
+                self.send_once(pool, asked, uri, is_foreign).await
             }
+            Ok(_) | Err(_) => first,
         };
-        match tokio::time::timeout(wait, answer).await {
-            Ok(Ok(Some(response))) => match fault(&response, &interim) {
-                Some(fault) => Err(OriginError::Invalid(fault.to_owned())),
-                None => Ok(response),
-            },
-            Ok(Ok(None)) => Err(OriginError::Invalid(TOO_MANY_INTERIM.to_owned())),
-            Ok(Err(error)) if error.is_connect() => Err(OriginError::Connect(chain(&error))),
-            Ok(Err(error)) if is_closed(&error) => Err(OriginError::Closed(chain(&error))),
-            Ok(Err(error)) => Err(OriginError::Invalid(chain(&error))),
-            Err(_) => Err(OriginError::FirstByte(wait)),
+        answer.map_err(|failed| failed.error)
+    }
+
+    async fn send_once(
+        &self,
+        pool: &Pool,
+        asked: &Asked<'_>,
+        uri: Uri,
+        is_foreign: bool,
+    ) -> Result<Response<Incoming>, Failed> {
+        let mut fields = asked.fields.clone();
+        fields.insert(HOST, target::host(&uri)?);
+        if is_foreign {
+            self.authorizer.bare(&mut fields);
+        } else {
+            let path = uri.path_and_query().map_or("/", |path| path.as_str());
+            self.authorizer.authorize(asked.method, path, &mut fields, asked.now)?;
         }
+        let patience = asked.patience + self.settings.connect_timeout;
+        let deadline = (Instant::now() + patience).min(asked.deadline);
+        pool.send(target::request(asked.method, uri, fields), deadline, patience).await
+    }
+
+    /// The authorities under which a server knows itself.
+    fn own_authorities<'a>(&'a self, base: &'a Base) -> Vec<&'a str> {
+        let host = self.settings.host.as_ref().and_then(|host| host.to_str().ok());
+        host.into_iter().chain([base.authority.as_str()]).collect()
+    }
+
+    /// Checks begin with the first request: before that nobody asks how the servers are.
+    fn start_checks(&self, now: Duration) {
+        if let Some(settings) = &self.settings.health {
+            self.checks.get_or_init(|| {
+                let checker = Checker {
+                    settings: settings.clone(),
+                    servers: self.balancer.servers().to_vec(),
+                    host: self.settings.host.clone(),
+                    authorizer: self.authorizer.clone(),
+                };
+                Checks::start(checker, now)
+            });
+        }
+    }
+
+    /// How the servers are, in the order of the configuration.
+    pub fn report(&self) -> Vec<Report> {
+        let now = Instant::now();
+        self.balancer.servers().iter().map(|server| server.report(now)).collect()
     }
 
     /// The place on this site that a `Location` of the origin's means, when it means the origin itself.
     pub fn place_on_site(&self, location: &str) -> Option<String> {
-        redirect::place_on_site(location, &self.settings.bases)
+        let bases: Vec<&Base> = self.settings.servers.iter().map(|server| &server.base).collect();
+        redirect::place_on_site(location, &bases)
     }
 }
 
-/// The answers before the answer (1xx) to one request.
-#[derive(Debug)]
-struct Interim {
-    seen: Arc<AtomicUsize>,
-    exceeded: Arc<Notify>,
-}
-
-impl Interim {
-    fn watch(request: &mut Request<Empty<Bytes>>) -> Self {
-        let watch = Self { seen: Arc::default(), exceeded: Arc::default() };
-        let (seen, exceeded) = (watch.seen.clone(), watch.exceeded.clone());
-        hyper::ext::on_informational(request, move |_| {
-            if seen.fetch_add(1, Ordering::Relaxed) == INTERIM_MAX {
-                exceeded.notify_one();
-            }
-        });
-        watch
-    }
-
-    async fn too_many(&self) {
-        self.exceeded.notified().await;
-    }
-}
-
-/// Whether the connection ended before an answer began.
-fn is_closed(error: &hyper_util::client::legacy::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    source.is_some_and(|error| {
-        let io = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-        error.is_incomplete_message()
-            || error.is_closed()
-            || io.is_some_and(|io| matches!(io.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
-    })
-}
-
-/// What makes a well-formed answer unfit to be passed on.
-fn fault(response: &Response<hyper::body::Incoming>, interim: &Interim) -> Option<&'static str> {
-    if interim.seen.load(Ordering::Relaxed) > INTERIM_MAX {
-        return Some(TOO_MANY_INTERIM);
-    }
-    // A switch of protocols comes as if it were the answer.
-    if response.status().is_informational() {
-        return Some("it switches to another protocol, which was not asked for");
-    }
-    let headers = response.headers();
-    // RFC 9112 §6.3: "Such a message might indicate an attempt to perform request smuggling … or response splitting …
-    // and ought to be handled as an error."
-    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
-        return Some("it has both Content-Length and Transfer-Encoding");
-    }
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    (bytes > HEAD_BYTES_MAX).then_some("its header section is over 32 KiB")
-}
-
-/// An error with all its causes on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
+/// Where connections to a server go.
+fn place(server: &ServerSettings) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(server.base.scheme.clone());
+    parts.authority = Some(server.base.authority.clone());
+    parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).expect("scheme, authority and path make a URL")
 }

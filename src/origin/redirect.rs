@@ -2,13 +2,13 @@
 
 use http::uri::{Authority, Scheme};
 
-use super::Base;
+use super::settings::Base;
 
 /// The place on this site that a `Location` of the origin's means; `None` when it names another host, or is relative to
 /// the request's own path and so right as it is.
 ///
 /// An origin behind a path prefix says its own paths, which a viewer has to ask for without the prefix.
-pub fn place_on_site(location: &str, bases: &[Base]) -> Option<String> {
+pub fn place_on_site(location: &str, bases: &[&Base]) -> Option<String> {
     let (scheme, rest) = match location.split_once(':') {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Some(Scheme::HTTP), rest),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Some(Scheme::HTTPS), rest),
@@ -17,11 +17,12 @@ pub fn place_on_site(location: &str, bases: &[Base]) -> Option<String> {
     if let Some(named) = rest.strip_prefix("//") {
         let end = named.find(['/', '?', '#']).unwrap_or(named.len());
         let (authority, place) = named.split_at(end);
-        let own: Vec<&Base> = bases.iter().filter(|base| is_own(authority, scheme.as_ref(), base)).collect();
+        let own: Vec<&Base> =
+            bases.iter().copied().filter(|base| is_own(authority, scheme.as_ref(), base)).collect();
         return (!own.is_empty()).then(|| rooted(without_prefix(place, own.into_iter())));
     }
     let is_path = scheme.is_none() && rest.starts_with('/');
-    is_path.then(|| rooted(without_prefix(rest, bases.iter())))
+    is_path.then(|| rooted(without_prefix(rest, bases.iter().copied())))
 }
 
 fn is_own(authority: &str, scheme: Option<&Scheme>, base: &Base) -> bool {
@@ -63,6 +64,10 @@ mod tests {
         urls.iter().map(base).collect()
     }
 
+    fn refs(bases: &[Base]) -> Vec<&Base> {
+        bases.iter().collect()
+    }
+
     #[test]
     fn an_absolute_place_on_the_origin_is_a_path_here() {
         let own = bases(&[("origin:9000", "")]);
@@ -74,15 +79,21 @@ mod tests {
             ("http://origin:9000//evil/", "/evil/"),
             ("http://origin:9000/\\evil/", "/evil/"),
         ] {
-            assert_eq!(place_on_site(location, &own).as_deref(), Some(place), "{location}");
+            assert_eq!(place_on_site(location, &refs(&own)).as_deref(), Some(place), "{location}");
         }
     }
 
     #[test]
     fn a_port_that_the_scheme_implies_may_be_said_or_not() {
-        assert_eq!(place_on_site("http://origin:80/a", &bases(&[("origin", "")])).as_deref(), Some("/a"));
-        assert_eq!(place_on_site("http://origin/a", &bases(&[("origin:80", "")])).as_deref(), Some("/a"));
-        assert_eq!(place_on_site("http://origin/a", &bases(&[("origin:9000", "")])), None);
+        assert_eq!(
+            place_on_site("http://origin:80/a", &refs(&bases(&[("origin", "")]))).as_deref(),
+            Some("/a")
+        );
+        assert_eq!(
+            place_on_site("http://origin/a", &refs(&bases(&[("origin:80", "")]))).as_deref(),
+            Some("/a")
+        );
+        assert_eq!(place_on_site("http://origin/a", &refs(&bases(&[("origin:9000", "")]))), None);
     }
 
     #[test]
@@ -101,7 +112,7 @@ mod tests {
             "http:a",
             "a:b/c",
         ] {
-            assert_eq!(place_on_site(location, &own), None, "{location}");
+            assert_eq!(place_on_site(location, &refs(&own)), None, "{location}");
         }
     }
 
@@ -116,7 +127,7 @@ mod tests {
             ("/lively/a", "/lively/a"),
             ("http://two/live/a", "/live/a"),
         ] {
-            assert_eq!(place_on_site(location, &own).as_deref(), Some(place), "{location}");
+            assert_eq!(place_on_site(location, &refs(&own)).as_deref(), Some(place), "{location}");
         }
     }
 }
