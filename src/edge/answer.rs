@@ -273,6 +273,9 @@ pub fn found(
     };
     let length = found.length();
     if is_rewritten {
+        if let Some(length) = length {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         return answer(status, headers, content(found, None));
     }
     let condition = precondition::evaluate(&wanted.method, wanted.client, status, &headers, received);

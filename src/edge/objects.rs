@@ -219,7 +219,12 @@ fn verdict(object: &Stored, wanted: &Wanted<'_>, rules: &Rules, now: Duration) -
     if object.is_marked_stale() {
         return Verdict::StaleIfError { until: now.saturating_add(rules.stale_if_error) };
     }
-    object.meta().freshness.serve(now, &RequestDirectives::read(wanted.client), rules)
+    let verdict = object.meta().freshness.serve(now, &RequestDirectives::read(wanted.client), rules);
+    // What was missing may be there by now: that is not said from memory once its time is over.
+    if verdict == Verdict::StaleWhileRevalidate && !object.meta().status.is_success() {
+        return Verdict::MustRevalidate;
+    }
+    verdict
 }
 
 /// What is asked of the origin for everybody: the whole object, unless the one that is stored still holds.

@@ -131,7 +131,7 @@ async fn what_caches_before_the_edge_said_stays() {
     origin.at("/s.ts", Answer::with("200 OK", &fields, "segment"));
     let edge = TestEdge::open(&urls(&origin, ""), "").await;
     let reply = get(edge.address, "/s.ts").await;
-    assert_eq!(reply.header("cache-status").as_deref(), Some("shield; hit, sluicegate; fwd=miss"));
+    assert_eq!(reply.header("cache-status").as_deref(), Some("shield; hit, sluicegate; fwd=uri-miss"));
     assert_eq!(
         reply.header("cache-control").as_deref(),
         Some("max-age=9"),
@@ -301,7 +301,7 @@ async fn requests_beyond_the_limit_wait_and_are_then_turned_away() {
     })
     .await;
     let keys = format!("urls = [\"http://{}\"], fetches_max = 1, queue_timeout = \"200ms\"", origin.address);
-    let edge = TestEdge::open(&keys, "").await;
+    let edge = TestEdge::open(&keys, "cache = { objects = false }").await;
     let mut holder = tokio::net::TcpStream::connect(edge.address).await.expect("the edge listens");
     holder.write_all(b"GET /a.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     let mut piece = [0; 1024];

@@ -159,7 +159,7 @@ async fn pages_may_read_every_status() {
     origin.at("/500.ts", Answer::with("500 Internal Server Error", &[], "oops"));
     origin.at("/502.ts", Answer::raw("nonsense"));
     origin.at("/502.m3u8", Answer::playlist("#EXTM3U\n").cut_after(3));
-    let edge = TestEdge::start(&origin, "").await;
+    let edge = TestEdge::start(&origin, "cache = { objects = false }").await;
     let token = access_token("/*");
     let fields = [("Origin", "https://p.example"), ("Range", "bytes=0-1"), ("If-None-Match", "\"x\"")];
     for (path, status) in [

@@ -13,6 +13,7 @@ mod forwarding;
 mod http;
 mod leaks;
 mod media;
+mod objects;
 mod paths;
 mod playlists;
 mod refusals;

@@ -13,8 +13,11 @@ use crate::support::client::send;
 use crate::support::script::ScriptedOrigin;
 use crate::support::{Answer, TestEdge, TestOrigin, get, request};
 
+/// Nothing but playlists is kept: media streams through.
+const STREAMS: &str = "cache = { objects = false }";
+
 async fn open(origin: &TestOrigin) -> TestEdge {
-    TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await
+    TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), STREAMS).await
 }
 
 async fn in_front_of(origin: &ScriptedOrigin) -> TestEdge {
@@ -23,7 +26,7 @@ async fn in_front_of(origin: &ScriptedOrigin) -> TestEdge {
 
 /// An edge in front of a script, with these limits of time.
 async fn with_patience(origin: &ScriptedOrigin, limits: &str) -> TestEdge {
-    TestEdge::open(&format!("urls = [\"http://{}\"]{limits}", origin.address), "").await
+    TestEdge::open(&format!("urls = [\"http://{}\"]{limits}", origin.address), STREAMS).await
 }
 
 /// An origin that answers everything with these bytes, and closes.
@@ -289,7 +292,7 @@ async fn of_several_origins_one_may_be_down() {
     }
     let keys =
         format!("urls = [\"http://{}\", \"http://{address}\", \"http://{}\"]", first.address, second.address);
-    let edge = TestEdge::open(&keys, "").await;
+    let edge = TestEdge::open(&keys, STREAMS).await;
     for _ in 0..9 {
         assert_eq!(get(edge.address, "/s.ts").await.text(), "segment");
     }
