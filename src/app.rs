@@ -13,11 +13,13 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::edge::Edge;
 use crate::edge::body::Body;
+use crate::edge::objects::Objects;
 use crate::server::counters::ConnectionCounters;
 use crate::server::door::Refusal;
 use crate::server::listen::{Bound, ServerError, bind};
 use crate::server::peer::Peer;
 use crate::server::settings::Settings;
+use crate::store;
 use crate::store::fills::{self, Fills};
 use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
@@ -66,6 +68,7 @@ impl App {
             },
         );
         export(&mut metrics, &counters, &playlists, &log);
+        export_cache(&mut metrics, &objects);
         let nobody = Arc::new(metrics.property(""));
         let edge = Arc::new(Edge {
             properties: config.properties,
@@ -194,5 +197,41 @@ fn export(
         "access_log_dropped",
         "Access log lines dropped, the queue being full",
         Box::new(move || lines.dropped()),
+    );
+}
+
+/// What the cache counts, into the metrics.
+fn export_cache(metrics: &mut Metrics, objects: &Arc<Objects>) {
+    type Pick = fn(&store::counters::Counters) -> u64;
+    let counts: [(&str, &str, Pick); 11] = [
+        ("cache_memory_hits", "Objects found in memory, fresh or not", |of| of.memory_hits.total()),
+        ("cache_memory_misses", "Objects not found in memory", |of| of.memory_misses.total()),
+        ("cache_memory_evictions", "Objects that made room for others", |of| of.memory_evictions.total()),
+        ("cache_memory_refused", "Objects too heavy to be kept", |of| of.memory_refused.total()),
+        ("cache_fills", "Fetches of objects begun", |of| of.fills.total()),
+        ("cache_fills_failed", "Fetches of objects that broke off", |of| of.fills_failed.total()),
+        ("cache_fills_abandoned", "Fetches ended for want of readers", |of| of.fills_abandoned.total()),
+        ("cache_fills_passed", "Objects streamed without being kept, for their size", |of| {
+            of.fills_passed.total()
+        }),
+        ("cache_collapsed", "Requests that joined a fetch of another", |of| of.collapsed.total()),
+        ("cache_crowded", "Requests refused: too many wait for the object", |of| of.crowded.total()),
+        ("cache_readers_cut", "Readers cut off, holding up others", |of| of.readers_cut.total()),
+    ];
+    for (name, help, pick) in counts {
+        let objects = objects.clone();
+        metrics.export_count(name, help, Box::new(move || pick(objects.tiers().counters())));
+    }
+    let held = objects.clone();
+    metrics.export_level(
+        "cache_memory_bytes",
+        "Bytes of objects in memory",
+        Box::new(move || held.tiers().memory().bytes()),
+    );
+    let flying = objects.clone();
+    metrics.export_level(
+        "cache_arriving_bytes",
+        "Bytes of objects that are arriving",
+        Box::new(move || flying.bytes()),
     );
 }

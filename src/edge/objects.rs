@@ -4,30 +4,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::{HeaderMap, Method, Response, StatusCode};
 
-use crate::domain::cache::directives::{RequestDirectives, ResponseDirectives};
-use crate::domain::cache::exchange::{Exchange, stamp};
+use crate::domain::cache::directives::RequestDirectives;
 use crate::domain::cache::freshness::{Freshness, Verdict};
 use crate::domain::cache::precondition::{self, Precondition};
-use crate::domain::cache::rules::{self, Rules, Unstated};
-use crate::domain::cache::storable::{storable, withhold};
-use crate::domain::cache::validation;
+use crate::domain::cache::rules::{self, Rules};
 use crate::domain::cache::vary::Selector;
 use crate::domain::cache::{ranges, targeted};
-use crate::domain::headers::hop;
-use crate::store::fill::{Answer, Fetched, Growing, Opened, Source, WaitError};
+use crate::store::fill::{Growing, Opened, WaitError};
 use crate::store::fills::Fills;
 use crate::store::key::Key;
-use crate::store::object::{Description, Object, detached, headers_bytes};
+use crate::store::object::Object;
 
 use super::Edge;
-use super::body::{Content, SharedContent};
+use super::body::Content;
 use super::error::EdgeError;
 use super::obtain::{How, Obtained};
 use super::property::Property;
-use super::reading::{is_playlist_type, refuse_unasked, starts_a_playlist};
+use super::question::Question;
 use super::wanted::Wanted;
 
 /// What is known of a stored answer beside its bytes.
@@ -37,14 +33,14 @@ pub struct Meta {
     /// The origin's header fields, end to end only, in memory of their own.
     pub headers: HeaderMap,
     pub freshness: Freshness,
-    selector: Selector,
+    pub selector: Selector,
 }
 
 /// A stored answer.
 pub type Stored = Arc<Object<Meta>>;
 
 /// An answer for one request alone.
-type Private = Response<Content>;
+pub type Private = Response<Content>;
 
 /// The fetches under way, and what they keep.
 pub type Objects = Fills<Meta, Private, EdgeError>;
@@ -225,129 +221,6 @@ fn verdict(object: &Stored, wanted: &Wanted<'_>, rules: &Rules, now: Duration) -
         return Verdict::MustRevalidate;
     }
     verdict
-}
-
-/// What is asked of the origin for everybody: the whole object, unless the one that is stored still holds.
-struct Question {
-    property: Arc<Property>,
-    place: super::wanted::Place,
-    headers: HeaderMap,
-    stored: Option<Stored>,
-    rules: Rules,
-    now: Duration,
-}
-
-impl Question {
-    async fn ask(mut self, latest_purge: u64) -> Fetched<Meta, Private, EdgeError, SharedContent> {
-        validation::unconditional(&mut self.headers);
-        if let Some(stored) = &self.stored {
-            validation::make_conditional(&mut self.headers, &stored.meta().headers);
-        }
-        let path_and_query = self.place.path_and_query();
-        let (source, sent) = (&self.property.source, self.headers.clone());
-        let response = match source.fetch(&Method::GET, &path_and_query, sent, None, self.now).await {
-            Ok(response) => response,
-            Err(error) => return Fetched::Failed(error),
-        };
-        if let Err(error) = refuse_unasked(&response, &self.headers) {
-            return Fetched::Failed(error);
-        }
-        match self.judge(response, latest_purge).await {
-            Ok(fetched) => fetched,
-            Err(error) => Fetched::Failed(error),
-        }
-    }
-
-    async fn judge(
-        self,
-        response: Response<Content>,
-        latest_purge: u64,
-    ) -> Result<Fetched<Meta, Private, EdgeError, SharedContent>, EdgeError> {
-        let (mut parts, mut content) = response.into_parts();
-        if parts.status == StatusCode::NOT_MODIFIED
-            && let Some(stored) = &self.stored
-        {
-            return Ok(self.confirmed(stored, &parts.headers, latest_purge));
-        }
-        let is_playlist = parts.status == StatusCode::OK
-            && (is_playlist_type(&parts.headers) || starts_a_playlist(&parts.headers, &mut content).await?);
-        let length = content.length();
-        let described = if is_playlist { None } else { self.describe(parts.status, &mut parts.headers) };
-        let Some(description) = described else {
-            return Ok(Fetched::Private(Response::from_parts(parts, content)));
-        };
-        let body = SharedContent(content);
-        Ok(Fetched::Shared(Answer { description, length, body, source: Source::Origin }))
-    }
-
-    /// RFC 9111 §4.3.4: the origin confirms what is stored, and updates its header fields.
-    fn confirmed(
-        &self,
-        stored: &Stored,
-        update: &HeaderMap,
-        latest_purge: u64,
-    ) -> Fetched<Meta, Private, EdgeError, SharedContent> {
-        let set_cookie = self.rules.set_cookie;
-        let mut headers = validation::freshened(&stored.meta().headers, &detached(update), set_cookie);
-        stamp(&mut headers, self.now);
-        let directives = ResponseDirectives::read(&headers);
-        let freshness =
-            Freshness::of(&self.exchange(stored.meta().status, &headers, &directives), &self.rules);
-        let meta = Meta { headers, freshness, ..stored.meta().clone() };
-        Fetched::Whole(Arc::new(
-            stored.described_anew(Arc::new(description(meta, self.rules_kind())), latest_purge),
-        ))
-    }
-
-    /// The description of an answer that may be stored; `None` for one that may not.
-    fn describe(&self, status: StatusCode, headers: &mut HeaderMap) -> Option<Description<Meta>> {
-        let received = self.now;
-        stamp(headers, received);
-        let directives = ResponseDirectives::read(headers);
-        let freshness = storable(&self.exchange(status, headers, &directives), &self.rules).ok()?;
-        let selector = Selector::of(&self.headers, headers, &self.rules.vary_ignored)?;
-        let mut kept = detached(headers);
-        hop::strip(&mut kept);
-        withhold(&mut kept, &directives.withheld, self.rules.set_cookie);
-        kept.remove(CONTENT_LENGTH);
-        Some(description(Meta { status, headers: kept, freshness, selector }, self.rules_kind()))
-    }
-
-    fn exchange<'a>(
-        &'a self,
-        status: StatusCode,
-        response: &'a HeaderMap,
-        directives: &'a ResponseDirectives,
-    ) -> Exchange<'a> {
-        Exchange {
-            method: &Method::GET,
-            target: "",
-            request: &self.headers,
-            status,
-            response,
-            directives,
-            requested: self.now,
-            received: self.now,
-        }
-    }
-
-    /// Whether it is worth a disk: what lives for a while.
-    fn rules_kind(&self) -> bool {
-        matches!(self.rules.unstated, Unstated::Lifetime(_))
-    }
-}
-
-fn description(meta: Meta, may_rest_on_disk: bool) -> Description<Meta> {
-    let tags = meta
-        .headers
-        .get_all("surrogate-key")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(str::split_ascii_whitespace)
-        .map(Box::from)
-        .collect();
-    let meta_bytes = headers_bytes(&meta.headers) + size_of::<Meta>() as u64;
-    Description { meta, meta_bytes, tags, may_rest_on_disk }
 }
 
 /// The header fields with which a stored answer goes out.

@@ -20,6 +20,7 @@ use crate::telemetry::metrics::Kind;
 use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::host::split_port;
+use super::noting::{count_error, kind_by_name, kind_of, last_segment, note};
 use super::obtain::{How, Object, Obtained};
 use super::passage::{Bearings, Bears};
 use super::property::Property;
@@ -263,56 +264,6 @@ fn asked<'a>(target: &'a Target<'_>, headers: &'a HeaderMap, client: IpAddr) -> 
     }
 }
 
-fn note(property: &Property, admission: &Admission<'_>, record: &mut Record) {
-    match admission {
-        Admission::Unverified(reason) => {
-            property.metrics.count_unverified(*reason);
-            record.reason(*reason);
-        }
-        Admission::Session { admitted, place, .. } => {
-            property.metrics.count_verification(admitted.key_name);
-            record.session(admitted.id(), place.as_str());
-        }
-        Admission::Open | Admission::Access { .. } => {}
-    }
-}
-
-fn count_error(property: &Property, error: &EdgeError) {
-    use crate::origin::OriginError;
-    let metrics = &property.metrics;
-    match error {
-        EdgeError::Origin(cause) => match &**cause {
-            OriginError::Connect(_) => metrics.origin_unreachable.inc(),
-            OriginError::FirstByte(_) => metrics.origin_timeout.inc(),
-            OriginError::Busy(..) | OriginError::Crowded(_) => metrics.origin_busy.inc(),
-            OriginError::Closed(_)
-            | OriginError::Invalid(_)
-            | OriginError::HeadTooLarge(_)
-            | OriginError::Interim(_)
-            | OriginError::TwoLengths
-            | OriginError::UnaskedPart
-            | OriginError::WrongPart(_)
-            | OriginError::Redirects(_)
-            | OriginError::Target => metrics.origin_invalid.inc(),
-        },
-        EdgeError::Body(_)
-        | EdgeError::UnaskedPart
-        | EdgeError::WrongPart
-        | EdgeError::UnaskedNotModified => metrics.origin_invalid.inc(),
-        EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
-            metrics.playlists_refused.inc()
-        }
-        EdgeError::UnknownHost
-        | EdgeError::Method
-        | EdgeError::Path(_)
-        | EdgeError::Denied(_)
-        | EdgeError::Join(_)
-        | EdgeError::Crowded(_)
-        | EdgeError::Late(_)
-        | EdgeError::Lost => 0,
-    };
-}
-
 /// Hands the session out beside the body: a cookie, or a header for clients that send it back themselves.
 fn hand_out(
     response: &mut Response<Body>,
@@ -328,30 +279,5 @@ fn hand_out(
     }
     if let (Some(value), Ok(name)) = (header, HeaderName::from_bytes(name.as_bytes())) {
         response.headers_mut().insert(name, value);
-    }
-}
-
-fn last_segment(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
-}
-
-fn kind_of(playlist: &crate::store::playlists::Playlist) -> Kind {
-    match playlist.template.kind() {
-        crate::domain::manifest::classify::Kind::Multivariant => Kind::Multivariant,
-        crate::domain::manifest::classify::Kind::Media(_) => Kind::MediaPlaylist,
-        crate::domain::manifest::classify::Kind::Json => Kind::Json,
-    }
-}
-
-/// What a request is for, by the extension of its path: for what never becomes an object (a refusal) and for media.
-fn kind_by_name(path: &str) -> Kind {
-    let extension = last_segment(path).rsplit_once('.').map_or("", |(_, extension)| extension);
-    match extension.to_ascii_lowercase().as_str() {
-        "ts" | "m4s" | "mp4" | "aac" | "mp3" | "ac3" | "ec3" | "vtt" | "webvtt" | "m4a" | "m4v" | "cmfv"
-        | "cmfa" | "jpg" | "jpeg" => Kind::Segment,
-        "m3u8" | "m3u" => Kind::MediaPlaylist,
-        "key" => Kind::Key,
-        "json" => Kind::Json,
-        _ => Kind::Other,
     }
 }
