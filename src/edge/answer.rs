@@ -8,7 +8,7 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode};
 
-use crate::domain::headers::{hop, remove_all};
+use crate::domain::headers::hop;
 use crate::domain::manifest::base::Base;
 use crate::domain::manifest::encoding::{self, Coding};
 use crate::domain::manifest::placement::Placement;
@@ -104,8 +104,9 @@ pub fn playlist(
 
 /// Takes back every leave to keep an answer: it hands a session out.
 pub fn forbid_keeping(headers: &mut HeaderMap) {
-    remove_all(headers, &[AGE, EXPIRES]);
-    remove_all(headers, &TARGETED);
+    for name in [AGE, EXPIRES].iter().chain(&TARGETED) {
+        headers.remove(name);
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
 }
 
@@ -165,8 +166,9 @@ async fn side_document(
 
 /// The origin's header fields for an answer with one viewer's session in it: nobody else may keep it.
 fn make_personal(headers: &mut HeaderMap) {
-    remove_all(headers, &OF_THE_ORIGINS_BYTES);
-    remove_all(headers, &TARGETED);
+    for name in OF_THE_ORIGINS_BYTES.iter().chain(&TARGETED) {
+        headers.remove(name);
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
 }
 

@@ -4,7 +4,7 @@ use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderName, HeaderVal
 use http::{HeaderMap, Method};
 
 use crate::domain::headers::forwarding::{self, Viewer};
-use crate::domain::headers::{hop, remove_all};
+use crate::domain::headers::hop;
 use crate::domain::manifest::encoding::{self, Coding};
 
 use super::property::Property;
@@ -84,7 +84,9 @@ impl Wanted<'_> {
         }
         headers.remove(TOKEN_RESULT);
         headers.remove("sluicegate-debug");
-        remove_all(&mut headers, &CMCD);
+        for name in CMCD {
+            headers.remove(name);
+        }
         forwarding::remove_private(&mut headers, &property.cookies_forwarded);
         forwarding::describe(&mut headers, property.forwarded, self.viewer);
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));

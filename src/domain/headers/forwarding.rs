@@ -6,25 +6,12 @@ use http::HeaderMap;
 use http::header::{COOKIE, FORWARDED, HeaderName, HeaderValue, REFERER};
 use ipnet::IpNet;
 
-use super::remove_all;
-
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-
-/// All in which a client could claim to speak for another.
-const CLAIMS: [HeaderName; 7] = [
-    X_FORWARDED_FOR,
-    X_FORWARDED_PROTO,
-    X_FORWARDED_HOST,
-    X_FORWARDED_PORT,
-    X_FORWARDED_SERVER,
-    X_REAL_IP,
-    FORWARDED,
-];
 
 /// In which words the origin is told of the viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +33,17 @@ pub struct Viewer<'a> {
 
 /// Writes the forwarding fields anew; what the client claimed in them is not passed on.
 pub fn describe(headers: &mut HeaderMap, style: Style, viewer: Viewer<'_>) {
-    remove_all(headers, &CLAIMS);
+    for name in [
+        X_FORWARDED_FOR,
+        X_FORWARDED_PROTO,
+        X_FORWARDED_HOST,
+        X_FORWARDED_PORT,
+        X_FORWARDED_SERVER,
+        X_REAL_IP,
+        FORWARDED,
+    ] {
+        headers.remove(name);
+    }
     match style {
         Style::XForwarded => {
             insert(headers, X_FORWARDED_FOR, &viewer.address.to_string());
