@@ -34,7 +34,7 @@ pub fn accept(
         unknown_host: status(&typed.server.unknown_host_status, &[404, 421], "unknown_host_status", judge),
         expired: StatusCode::FORBIDDEN,
     };
-    let certificates = certificates(&typed.tls, folder, judge, now);
+    let certificates = certificates(&typed, folder, judge, now, &mut warnings);
     if !typed.server.https.is_empty() && typed.tls.certificate.is_empty() {
         judge.fault(
             0..0,
@@ -155,17 +155,22 @@ fn operators_token(
     }
 }
 
+/// The certificates of the `https` listeners. Without such a listener one that cannot be loaded is only warned of.
 fn certificates(
-    typed: &file::Tls,
+    typed: &file::File,
     folder: &Path,
     judge: &mut Judge,
     now: Duration,
+    warnings: &mut Vec<String>,
 ) -> Option<Arc<Certificates>> {
     let mut loaded = Vec::new();
-    for pair in &typed.certificate {
+    for pair in &typed.tls.certificate {
         let (cert, key) = (folder.join(pair.cert.get_ref()), folder.join(pair.key.get_ref()));
         match crate::server::tls::load_certificate(&cert, &key, now) {
             Ok(certificate) => loaded.push(certificate),
+            Err(error) if typed.server.https.is_empty() => {
+                warnings.push(format!("[[tls.certificate]], which no https listener uses yet: {error}"));
+            }
             Err(error) => judge.fault(
                 pair.cert.span(),
                 format!("[[tls.certificate]]: {error}"),

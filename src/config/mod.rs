@@ -1,4 +1,4 @@
-//! Configuration in two stages: [`file`] is what was typed, [`Config`] what the parts accept. After the second stage
+//! Configuration in two stages: [`mod@file`] is what was typed, [`Config`] what the parts accept. After the second stage
 //! nothing is validated again.
 
 mod accept;

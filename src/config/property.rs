@@ -19,6 +19,7 @@ use crate::domain::policy::Rules;
 use crate::domain::policy::access::{self, Access, Checked};
 use crate::domain::policy::salt::Salt;
 use crate::domain::session::carrier::{CookieSettings, SameSite};
+use crate::domain::session::verify::SESSION_ID_BYTES_MAX;
 use crate::domain::session::{self, Sessions};
 use crate::domain::token::address::AddressMatch;
 use crate::domain::token::edgeauth::verify::Verifier;
@@ -78,6 +79,15 @@ pub fn accept(
     let salt = read_secret(access.get_ref().salt.as_ref(), "salt", folder, judge, |text, _| {
         Secret::from_text(text).ok()
     });
+    for token in [access.get_ref().name.get_ref(), typed.session.name.get_ref()] {
+        if typed.origin.cookies.contains(token) {
+            judge.fault(
+                typed.origin.urls.span(),
+                format!("[property.origin] cookies lists \"{token}\", which is a token"),
+                "take it out: a token never goes to the origin",
+            );
+        }
+    }
     let expired = status(&access.get_ref().expired_status, &[403, 410], "expired_status", judge);
     let rules = rules(&name, &typed, access, &keys, salt.flatten(), judge);
     let cors = cors(&typed, access.get_ref(), judge);
@@ -422,6 +432,13 @@ fn access_rules(
             typed.algorithm.span(),
             format!("algorithm = \"{}\" is not known", typed.algorithm.get_ref()),
             "use sha256, sha1 or md5",
+        );
+    }
+    if !(1..=SESSION_ID_BYTES_MAX).contains(&typed.session_id_max) {
+        judge.fault(
+            0..0,
+            format!("[property.access] session_id_max = {} cannot be kept", typed.session_id_max),
+            "write a number from 1 to 64, the longest session id that a session carries on",
         );
     }
     if typed.locations.is_empty() {

@@ -67,13 +67,16 @@ fn one_host_has_one_property() {
 
 #[test]
 fn a_missing_certificate_is_refused_with_the_cure() {
-    let line = fault(&format!("[[tls.certificate]]\ncert = \"no.pem\"\nkey = \"no.key\"\n{PROPERTY}{KEY}"));
+    let certificate = "[[tls.certificate]]\ncert = \"no.pem\"\nkey = \"no.key\"\n";
+    let line = fault(&format!("server.https = [\"127.0.0.1:0\"]\n{certificate}{PROPERTY}{KEY}"));
     assert!(
-        line.starts_with("t.toml:2:8: ") && line.contains("no.pem") && line.contains("sluicegate cert"),
+        line.starts_with("t.toml:3:8: ") && line.contains("no.pem") && line.contains("sluicegate cert"),
         "{line}"
     );
     let line = fault(&format!("[server]\nhttps = [\"127.0.0.1:0\"]\n{PROPERTY}{KEY}"));
     assert!(line.contains("there is no certificate"), "{line}");
+    let config = judged(&format!("{certificate}{PROPERTY}{KEY}")).expect("nothing uses it");
+    assert!(config.warnings.iter().any(|warning| warning.contains("no.pem")), "{:?}", config.warnings);
 }
 
 #[test]
@@ -165,4 +168,25 @@ fn without_places(text: &str) -> String {
         kept.push('\n');
     }
     kept
+}
+
+#[test]
+fn a_token_is_no_cookie_for_the_origin() {
+    for name in ["hdnts", "hdntl"] {
+        let origin = format!("origin = {{ cookies = [\"lang\", \"{name}\"],");
+        let line = fault(&format!("{PROPERTY}{KEY}").replace("origin = {", &origin));
+        assert!(
+            line.contains(&format!("cookies lists \"{name}\"")) && line.contains("take it out"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_session_id_has_the_bound_of_what_sessions_carry() {
+    for number in ["0", "65", "1000"] {
+        let access = format!("access = {{ key = {{ hex = \"abcd\" }}, session_id_max = {number} }}\n");
+        let line = fault(&format!("{PROPERTY}{access}"));
+        assert!(line.contains(&format!("session_id_max = {number} cannot be kept")), "{line}");
+    }
 }

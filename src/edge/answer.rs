@@ -18,9 +18,10 @@ use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
-use super::obtain::{How, collect, is_json};
+use super::obtain::How;
 use super::passage::{Form, Passage};
 use super::property::Property;
+use super::reading::{collect, is_json};
 use super::wanted::{CODINGS, Wanted};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -75,7 +76,7 @@ pub fn playlist(
         headers.insert(ETAG, etag);
     }
     if playlist.was_encoded {
-        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        vary_on_encoding(&mut headers);
     }
     headers.insert(CACHE_STATUS, cache_status(how, playlist.ttl(now)));
     property.metrics.playlists_personalised.inc();
@@ -120,12 +121,14 @@ pub async fn relayed(
 ) -> Result<Response<Body>, EdgeError> {
     let (mut parts, content) = origin.into_parts();
     hop::strip(&mut parts.headers);
-    parts.headers.insert(CACHE_STATUS, cache_status(how, 0));
+    // RFC 9211 §2: each cache appends its own member, the one nearest to the viewer last.
+    parts.headers.append(CACHE_STATUS, cache_status(how, 0));
     if parts.status.is_redirection() {
         redirect(property, &mut parts.headers);
     }
     let rewrites = passage.session.is_some() && passage.form != Form::Untouched;
-    if rewrites && parts.status == StatusCode::OK && is_json(&parts.headers) {
+    let fits = length(&parts.headers).is_none_or(|length| length <= property.encoding.coded_bytes_max);
+    if rewrites && fits && parts.status == StatusCode::OK && is_json(&parts.headers) {
         if wanted.method == Method::GET {
             return side_document(property, parts.headers, content, passage, wanted).await;
         }
@@ -203,6 +206,21 @@ fn entry_for(wanted: &Wanted<'_>, placement: &Placement<'_>) -> Bytes {
 
 fn is_media(playlist: &Playlist) -> bool {
     matches!(playlist.template.kind(), classify::Kind::Media(_))
+}
+
+fn vary_on_encoding(headers: &mut HeaderMap) {
+    let names = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let is_named = names
+        .flat_map(|names| names.split(','))
+        .any(|name| name.trim().eq_ignore_ascii_case("accept-encoding"));
+    if !is_named {
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+}
+
+/// The length that a head states.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok())
 }
 
 /// RFC 9110 §13.2.2: `If-None-Match` decides where it stands, and `If-Modified-Since` only where it does not.

@@ -36,6 +36,8 @@ pub enum EdgeError {
     Playlist(#[from] ManifestError),
     #[error("the origin answered with a part that was not asked for")]
     UnaskedPart,
+    #[error("the origin answered with another part than was asked for")]
+    WrongPart,
     #[error("the origin answered that nothing changed, which was not asked")]
     UnaskedNotModified,
     #[error("{0}")]
@@ -92,6 +94,7 @@ impl EdgeError {
             | Self::Encoding(_)
             | Self::Playlist(_)
             | Self::UnaskedPart
+            | Self::WrongPart
             | Self::UnaskedNotModified => StatusCode::BAD_GATEWAY,
         }
     }
@@ -109,6 +112,7 @@ impl EdgeError {
             | Self::Encoding(_)
             | Self::Playlist(_)
             | Self::UnaskedPart
+            | Self::WrongPart
             | Self::UnaskedNotModified
             | Self::Join(_) => None,
         }

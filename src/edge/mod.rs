@@ -7,6 +7,7 @@ pub mod host;
 pub mod obtain;
 pub mod passage;
 pub mod property;
+pub mod reading;
 pub mod record;
 pub mod serve;
 pub mod target;

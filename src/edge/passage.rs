@@ -154,6 +154,11 @@ impl Edge {
                     }
                 };
                 let session = property.rules.sessions.mint(&grant, life, &salt, at.now);
+                if !session.fits() {
+                    // Told at once, and not by each of the children.
+                    property.rules.object(Reason::Malformed)?;
+                    return Ok(Passage::default());
+                }
                 property.metrics.sessions_minted.inc();
                 Ok(minted(property, session, carrier, at))
             }

@@ -280,9 +280,10 @@ fn count_error(property: &Property, error: &EdgeError) {
                 metrics.origin_invalid.inc()
             }
         },
-        EdgeError::Body(_) | EdgeError::UnaskedPart | EdgeError::UnaskedNotModified => {
-            metrics.origin_invalid.inc()
-        }
+        EdgeError::Body(_)
+        | EdgeError::UnaskedPart
+        | EdgeError::WrongPart
+        | EdgeError::UnaskedNotModified => metrics.origin_invalid.inc(),
         EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
             metrics.playlists_refused.inc()
         }

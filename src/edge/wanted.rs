@@ -1,6 +1,6 @@
 //! What is asked of the origin: a place, and in whose name. Header fields are made only when the origin is asked.
 
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderName, HeaderValue, VIA};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue, VIA};
 use http::{HeaderMap, Method};
 
 use crate::domain::headers::forwarding::{self, Viewer};
@@ -70,7 +70,8 @@ impl Place {
 impl Wanted<'_> {
     /// Whether the answer may be given to others: nothing that reaches the origin tells of its sender.
     pub fn is_shareable(&self, property: &Property) -> bool {
-        let shows_cookies = !property.cookies_forwarded.is_empty() && self.client.contains_key(COOKIE);
+        let shows_cookies = !property.cookies_forwarded.is_empty()
+            && forwarding::cookies(self.client, &property.cookies_forwarded).next().is_some();
         !shows_cookies && !self.client.contains_key(AUTHORIZATION) && !property.rules.access.is_verify_only()
     }
 
@@ -90,13 +91,17 @@ impl Wanted<'_> {
         forwarding::remove_private(&mut headers, &property.cookies_forwarded);
         forwarding::describe(&mut headers, property.forwarded, self.viewer);
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
-        let accepted = self.client.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        let coding = encoding::choose(accepted, &CODINGS).name().unwrap_or("identity");
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.coding()));
         if property.rules.access.is_verify_only() {
             headers.insert(TOKEN_RESULT, HeaderValue::from_static(self.token_result));
         }
         headers
+    }
+
+    /// The one content coding that the origin is offered: few values, so that what it varies by them is little.
+    pub fn coding(&self) -> &'static str {
+        let accepted = self.client.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        encoding::choose(accepted, &CODINGS).name().unwrap_or("identity")
     }
 
     /// Another document on the same site, for the same viewer.

@@ -2,7 +2,7 @@
 //!
 //! One task per connection. Its way: an accepted socket takes a slot (total, per address), does its TLS handshake, is
 //! given to hyper as HTTP/1.1 or HTTP/2, and is watched by one timer until it ends. Requests that no handler should see
-//! are refused at the door: what only the bytes show by [`head`], the rest by [`door`].
+//! are refused at the door: what only the bytes show by `head`, the rest by [`door`].
 //!
 //! Threats answered here: slow handshakes, heads and readers; idle connections; too many connections in all or of one
 //! address; request smuggling; oversized heads; HTTP/2 floods (by h2's own limits).

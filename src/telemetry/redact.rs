@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::domain::uri::escape;
+
 /// A query for a log: the values of `names` replaced, as are all values that look signed.
 ///
 /// A parameter is also redacted when its decoded name would be one of `names`: a player or an attacker may write
@@ -10,7 +12,7 @@ use std::fmt::Write as _;
 pub fn query<'a>(query: &'a str, names: &[&str]) -> Cow<'a, str> {
     let is_secret = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = crate::domain::uri::escape::decode(name).unwrap_or(Cow::Borrowed(name));
+        let name = escape::decode(name).unwrap_or(Cow::Borrowed(name));
         names.iter().any(|secret| name.eq_ignore_ascii_case(secret)) || looks_signed(value)
     };
     if !query.split('&').any(is_secret) {
@@ -42,10 +44,41 @@ pub fn path(path: &str) -> Cow<'_, str> {
     Cow::Owned(redacted.join("/"))
 }
 
-/// Whether a text carries an HMAC as tokens do, escaped or not.
+/// Whether a text carries an HMAC as tokens do, in whatever part of it is escaped. What is escaped more often than
+/// `ESCAPED_MAX` times is taken for one: nobody does that but to hide something.
 fn looks_signed(text: &str) -> bool {
-    const MARKS: [&str; 4] = ["hmac=", "hmac%3d", "hmac%3D", "hmac%253"];
-    MARKS.iter().any(|mark| memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_some())
+    const ESCAPED_MAX: usize = 8;
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..=ESCAPED_MAX {
+        if memchr::memmem::find(text.as_bytes(), b"hmac=").is_some() {
+            return true;
+        }
+        match unescaped(&text) {
+            Some(plainer) => text = Cow::Owned(plainer),
+            None => return false,
+        }
+    }
+    true
+}
+
+/// `text` with every sound escape of an ASCII character decoded once; `None` when there is none. Broken escapes stay: a
+/// token beside one is a token still.
+fn unescaped(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        match escape::escaped_byte(rest.as_bytes()).filter(u8::is_ascii) {
+            Some(byte) => {
+                out.push(char::from(byte));
+                rest = &rest[2..];
+            }
+            None => out.push('%'),
+        }
+    }
+    out.push_str(rest);
+    (out.len() < text.len()).then_some(out)
 }
 
 /// Appends `text` as the inside of a quoted field: control bytes, quotes and backslashes escaped as in JSON, so that
@@ -82,6 +115,18 @@ mod tests {
             query("%68dnts=x&t=exp%3D1~hmac%3Dff&k=v", &["hdnts"]),
             "%68dnts=[redacted]&t=[redacted]&k=v"
         );
+    }
+
+    #[test]
+    fn no_number_of_escapes_hides_a_token() {
+        for hidden in
+            ["%68mac=ff", "hma%63%3dff", "hmac%25253Dff", "%zz~hmac%3Dff", "%2568mac=ff", "\u{e9}%e9hmac%3d"]
+        {
+            assert_eq!(path(&format!("/a/{hidden}/b")), "/a/[redacted]/b", "{hidden}");
+            assert_eq!(query(&format!("x={hidden}"), &[]), "x=[redacted]", "{hidden}");
+        }
+        assert!(looks_signed(&format!("%{}41", "25".repeat(4_000))), "bounded work");
+        assert_eq!(path("/a/%zz%25%/b%2"), "/a/%zz%25%/b%2");
     }
 
     #[test]

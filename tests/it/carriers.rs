@@ -186,7 +186,7 @@ async fn a_cookie_is_renewed_in_the_last_half_of_its_life() {
     let last_end = MINUTE + 5 * 3_600;
     let mut last = String::new();
     for _ in 0..40 {
-        edge.clock.advance(Duration::from_secs(600));
+        edge.clock.advance(Duration::from_mins(10));
         let reply = player.get("/live/a/level.m3u8").await;
         let ended = edge.clock.now().as_secs() >= last_end;
         assert_eq!(reply.status, if ended { 403 } else { 200 });
@@ -208,6 +208,70 @@ async fn a_cookie_is_not_renewed_where_told_not_to() {
     edge.clock.advance(Duration::from_secs(7_000));
     let reply = player.get("/live/a/level.m3u8").await;
     assert_eq!((reply.status, reply.header("set-cookie")), (200, None));
+}
+
+#[tokio::test]
+async fn a_new_access_token_begins_a_new_session_beside_an_old_cookie() {
+    let origin = stage::origin().await;
+    for carrier in ["cookie", "auto", "header"] {
+        let options = format!("session = {{ carrier = \"{carrier}\", ttl_max = \"2h\", age_max = \"2h\" }}");
+        let edge = TestEdge::start(&origin, &options).await;
+        let mut player = Player::new(&edge);
+        player.keeps_header = true;
+        let first = Access { id: Some("first"), ..Access::acl("/*") };
+        assert_eq!(player.get(&first.on(LIVE)).await.status, 200);
+        edge.clock.advance(Duration::from_mins(110));
+        let bad = Access { end: START + 1, ..Access::acl("/*") };
+        let reply = player.get(&bad.on(LIVE)).await;
+        assert_eq!((reply.status, reply.reason()), (200, None), "{carrier}: the session is enough");
+        let second = Access { id: Some("second"), end: START + 2 * 3_600, ..Access::acl("/*") };
+        let entry = player.get(&second.on(LIVE)).await;
+        assert_eq!(entry.status, 200);
+        let handed = entry.header("set-cookie").or(entry.header("hdntl")).expect("a new session");
+        assert!(handed.contains("~id=second~"), "{carrier}: {handed}");
+        edge.clock.advance(Duration::from_hours(1));
+        assert_eq!(player.get("/live/a/level.m3u8").await.status, 200, "{carrier}: it plays on");
+    }
+}
+
+#[tokio::test]
+async fn a_held_request_is_judged_by_its_start() {
+    let origin = stage::origin().await;
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let edge = edge_with_carrier(&origin, "query").await;
+    let entry = entry(&edge, LIVE).await;
+    let child = Player::new(&edge).resolved(LIVE, &entry.uris()[0]);
+    edge.clock.advance(Duration::from_secs(86_400 - START % 60 - 1));
+    origin.at("/live/a/level.m3u8", Answer::playlist(&live(1)).gated(gate.clone()));
+    let target = format!("{child}&_HLS_msn=3");
+    let address = edge.address;
+    let held = tokio::spawn(async move { get(address, &target).await });
+    origin.until(|origin| origin.asked().iter().any(|asked| asked.target().contains("_HLS_msn=3"))).await;
+    edge.clock.advance(Duration::from_mins(1));
+    gate.notify_one();
+    let reply = held.await.expect("an answer");
+    assert_eq!((reply.status, reply.uris().len()), (200, 2));
+    assert_eq!(get(edge.address, &child).await.status, 403, "the next one comes too late");
+}
+
+#[tokio::test]
+async fn a_cookie_is_renewed_under_the_new_key() {
+    const NEW: &str = "00112233445566778899aabbccddeeff";
+    let origin = stage::origin().await;
+    let session = "session = { carrier = \"cookie\", age_max = \"48h\" }";
+    let before = TestEdge::start(&origin, session).await;
+    let cookie = cookie_of(&entry(&before, LIVE).await);
+    let keys =
+        |transition: &str| format!("access = {{ key = {{ hex = \"{NEW}\" }}{transition} }}\n{session}");
+    let during = TestEdge::start(&origin, &keys(&format!(", transition_key = {{ hex = \"{KEY}\" }}"))).await;
+    during.clock.advance(Duration::from_hours(13));
+    let renewed = request(during.address, "GET", "/live/a/level.m3u8", &[("cookie", &cookie)]).await;
+    let renewed = cookie_of(&renewed);
+    let after = TestEdge::start(&origin, &keys("")).await;
+    for (cookie, status) in [(renewed, 200), (cookie, 403)] {
+        let reply = request(after.address, "GET", "/live/a/level.m3u8", &[("cookie", &cookie)]).await;
+        assert_eq!(reply.status, status);
+    }
 }
 
 #[tokio::test]

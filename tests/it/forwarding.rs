@@ -124,6 +124,22 @@ async fn via_names_the_edge_in_both_directions() {
 }
 
 #[tokio::test]
+async fn what_caches_before_the_edge_said_stays() {
+    let origin = TestOrigin::start().await;
+    let fields =
+        [("content-type", "video/mp2t"), ("cache-status", "shield; hit"), ("cache-control", "max-age=9")];
+    origin.at("/s.ts", Answer::with("200 OK", &fields, "segment"));
+    let edge = TestEdge::open(&urls(&origin, ""), "").await;
+    let reply = get(edge.address, "/s.ts").await;
+    assert_eq!(reply.header("cache-status").as_deref(), Some("shield; hit, sluicegate; fwd=miss"));
+    assert_eq!(
+        reply.header("cache-control").as_deref(),
+        Some("max-age=9"),
+        "segments keep the origin's leave"
+    );
+}
+
+#[tokio::test]
 async fn no_referrer_and_no_cookie_but_those_listed_reach_the_origin() {
     let fields = [
         ("Referer", "https://page.example/?hdnts=exp=1~hmac=00"),
@@ -168,7 +184,8 @@ async fn no_token_reaches_the_origin_from_any_place() {
 async fn accept_encoding_has_few_values_at_the_origin() {
     for (sent, arrives) in [
         ("gzip, deflate, br, zstd", "zstd"),
-        ("gzip, deflate, br", "br"),
+        ("gzip, deflate, br", "gzip"),
+        ("br, deflate", "br"),
         ("gzip;q=0.5, deflate", "gzip"),
         ("deflate, x-own", "identity"),
         ("zstd;q=0, br;q=0, gzip;q=0", "identity"),

@@ -1,9 +1,19 @@
 //! The whole edge over real sockets, in front of an origin that does as each test says.
 
+#![expect(
+    clippy::format_push_string,
+    clippy::unused_async,
+    reason = "a test reads best as it is said, in short strings; what starts a task needs a runtime around it"
+)]
+
 mod access_token;
 mod carriers;
+mod commands;
 mod forwarding;
+mod http;
+mod leaks;
 mod media;
+mod paths;
 mod playlists;
 mod refusals;
 mod rewriting;

@@ -17,13 +17,13 @@ async fn open(origin: &TestOrigin) -> TestEdge {
     TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await
 }
 
-/// An edge in front of a script, with short patience.
 async fn in_front_of(origin: &ScriptedOrigin) -> TestEdge {
-    let keys = format!(
-        "urls = [\"http://{}\"], connect_timeout = \"200ms\", first_byte_timeout = \"200ms\", between_bytes_timeout = \"200ms\"",
-        origin.address
-    );
-    TestEdge::open(&keys, "").await
+    with_patience(origin, "").await
+}
+
+/// An edge in front of a script, with these limits of time.
+async fn with_patience(origin: &ScriptedOrigin, limits: &str) -> TestEdge {
+    TestEdge::open(&format!("urls = [\"http://{}\"]{limits}", origin.address), "").await
 }
 
 /// An origin that answers everything with these bytes, and closes.
@@ -52,12 +52,11 @@ async fn a_slow_reader_holds_the_origin_back() {
             while count.load(Ordering::SeqCst) < HUGE {
                 let write = stream.write_all(&piece);
                 tokio::pin!(write);
-                let done = match timeout(Duration::from_millis(500), &mut write).await {
-                    Ok(done) => done,
-                    Err(_) => {
-                        signal.notify_one();
-                        write.await
-                    }
+                let done = if let Ok(done) = timeout(Duration::from_millis(500), &mut write).await {
+                    done
+                } else {
+                    signal.notify_one();
+                    write.await
                 };
                 if done.is_err() {
                     return;
@@ -67,7 +66,7 @@ async fn a_slow_reader_holds_the_origin_back() {
         }
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     let mut viewer = TcpStream::connect(edge.address).await.expect("the edge listens");
     viewer.write_all(b"GET /s.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     timeout(Duration::from_secs(20), blocked.notified()).await.expect("the origin is held back");
@@ -128,6 +127,45 @@ async fn an_unasked_part_or_304_is_a_bad_gateway() {
 }
 
 #[tokio::test]
+async fn a_part_that_is_not_the_one_asked_for_is_a_bad_gateway() {
+    let origin = TestOrigin::start().await;
+    for (path, content_range, body) in [
+        ("/other.mp4", "bytes 0-3/10", "0123"),
+        ("/more.mp4", "bytes 2-9/10", "23456789"),
+        ("/shorter.mp4", "bytes 2-5/10", "234"),
+        ("/none.mp4", "", "2345"),
+        ("/junk.mp4", "bytes 5-2/10", "2345"),
+    ] {
+        let fields = [("content-type", "video/mp4"), ("content-range", content_range)];
+        origin.at(path, Answer::with("206 Partial Content", &fields, body));
+    }
+    let several = [("content-type", "multipart/byteranges; boundary=b")];
+    origin.at("/several.mp4", Answer::with("206 Partial Content", &several, "--b\r\n"));
+    let edge = open(&origin).await;
+    for path in ["/other.mp4", "/more.mp4", "/shorter.mp4", "/none.mp4", "/junk.mp4"] {
+        assert_eq!(request(edge.address, "GET", path, &[("Range", "bytes=2-5")]).await.status, 502, "{path}");
+    }
+    let reply = request(edge.address, "GET", "/several.mp4", &[("Range", "bytes=0-1,4-5")]).await;
+    assert_eq!((reply.status, reply.text().as_str()), (206, "--b\r\n"));
+}
+
+#[tokio::test]
+async fn a_playlist_without_end_is_a_bad_gateway() {
+    let origin = ScriptedOrigin::start(|mut stream| async move {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpegurl\r\ntransfer-encoding: chunked\r\n\r\n8\r\n#EXTM3U\n\r\n";
+        let chunk = format!("4000\r\n{}\r\n", "#\n".repeat(0x2000));
+        let _ = stream.write_all(head.as_bytes()).await;
+        while stream.write_all(chunk.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    let edge = in_front_of(&origin).await;
+    for path in ["/p.m3u8", "/s.ts"] {
+        assert_eq!(get(edge.address, path).await.status, 502);
+    }
+    assert_eq!(edge.metric("playlists_refused_total", "").await, 2);
+}
+
+#[tokio::test]
 async fn a_viewer_who_leaves_ends_the_fetch() {
     let left = Arc::new(Notify::new());
     let signal = left.clone();
@@ -143,7 +181,7 @@ async fn a_viewer_who_leaves_ends_the_fetch() {
         }
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     let mut viewer = TcpStream::connect(edge.address).await.expect("the edge listens");
     viewer.write_all(b"GET /s.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     let mut some = [0; 100];
@@ -167,7 +205,7 @@ async fn a_viewer_who_leaves_before_the_answer_ends_the_fetch() {
         }
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     let mut viewer = TcpStream::connect(edge.address).await.expect("the edge listens");
     viewer.write_all(b"GET /s.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     gate.notified().await;
@@ -200,7 +238,7 @@ async fn an_origin_that_falls_silent_ends_the_viewers_connection_with_an_error()
         let _ = stream.read(&mut [0]).await;
     })
     .await;
-    let edge = in_front_of(&origin).await;
+    let edge = with_patience(&origin, ", between_bytes_timeout = \"200ms\"").await;
     let reply = get(edge.address, "/s.ts").await;
     assert!(reply.is_cut && reply.body.len() == 20);
     let playlist = get(edge.address, "/p.m3u8").await;
@@ -213,7 +251,8 @@ async fn an_origin_that_does_not_answer_is_a_gateway_timeout() {
         let _ = stream.read(&mut [0]).await;
     })
     .await;
-    let edge = in_front_of(&origin).await;
+    let limits = ", connect_timeout = \"100ms\", first_byte_timeout = \"100ms\"";
+    let edge = with_patience(&origin, limits).await;
     for path in ["/s.ts", "/p.m3u8"] {
         let reply = request(edge.address, "GET", path, &[("Origin", "https://player.example")]).await;
         assert_eq!(reply.status, 504, "{path}");
@@ -291,7 +330,7 @@ async fn a_segment_reaches_its_viewer_while_it_is_still_arriving() {
         }
     })
     .await;
-    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), "").await;
+    let edge = in_front_of(&origin).await;
     let mut viewer = TcpStream::connect(edge.address).await.expect("the edge listens");
     viewer.write_all(b"GET /s.ts HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
     let mut seen = Vec::new();
@@ -413,6 +452,14 @@ async fn interim_answers_are_passed_over_but_not_without_end() {
     let origin = answering(flood.into_bytes().leak()).await;
     let edge = in_front_of(&origin).await;
     assert_eq!(get(edge.address, "/s.ts").await.status, 502);
+
+    let origin = ScriptedOrigin::start(|mut stream| async move {
+        while stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").await.is_ok() {}
+    })
+    .await;
+    let edge = in_front_of(&origin).await;
+    assert_eq!(get(edge.address, "/s.ts").await.status, 502);
+    assert_eq!(edge.metric("origin_errors_total", ",cause=\"invalid\"").await, 1);
 }
 
 #[tokio::test]
@@ -423,12 +470,9 @@ async fn a_switch_of_protocols_that_nobody_asked_for_is_a_bad_gateway() {
     .await;
     let edge = in_front_of(&origin).await;
     for path in ["/s.ts", "/p.m3u8"] {
-        let asked = [("Upgrade", "websocket"), ("Connection", "upgrade")];
-        let mut head = format!("GET {path} HTTP/1.1\r\nHost: h\r\n");
-        for (name, value) in asked {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let reply = send(edge.address, format!("{head}\r\n").as_bytes(), false).await;
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+        let reply = send(edge.address, head.as_bytes(), false).await;
         assert_eq!(reply.status, 502, "{path}: {}", reply.head);
     }
 }

@@ -68,6 +68,35 @@ async fn what_may_not_be_kept_is_fetched_each_time() {
 }
 
 #[tokio::test]
+async fn what_varies_or_sets_a_cookie_is_fetched_each_time() {
+    for (name, value, requests) in [
+        ("vary", "User-Agent", 2),
+        ("vary", "*", 2),
+        ("set-cookie", "a=b", 2),
+        ("vary", "Accept-Encoding, Origin", 1),
+    ] {
+        let fields = [("content-type", "audio/mpegurl"), ("cache-control", "max-age=60"), (name, value)];
+        let (origin, edge) = open(Answer::with("200 OK", &fields, VOD)).await;
+        assert_eq!(seen_after(&edge, &origin, 0).await, 1);
+        assert_eq!(seen_after(&edge, &origin, 0).await, requests, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_somebody_by_name_is_given_to_nobody_else() {
+    let origin = TestOrigin::start().await;
+    origin.at("/p.m3u8", with_control("max-age=60", VOD));
+    let edge = TestEdge::open(&format!("{}, cookies = [\"user\"]", urls(&origin)), "").await;
+    for fields in [[("Authorization", "Basic a")], [("Authorization", "Basic b")], [("Cookie", "user=c")]] {
+        assert_eq!(request(edge.address, "GET", "/p.m3u8", &fields).await.text(), VOD);
+    }
+    assert_eq!(get(edge.address, "/p.m3u8").await.text(), VOD);
+    assert_eq!(origin.asked().len(), 4);
+    request(edge.address, "GET", "/p.m3u8", &[("Cookie", "unlisted=d")]).await;
+    assert_eq!(origin.asked().len(), 4, "a cookie that the origin never sees makes no difference");
+}
+
+#[tokio::test]
 async fn an_error_is_not_kept() {
     let (origin, edge) = open(Answer::with("503 Service Unavailable", &[("retry-after", "1")], "no\n")).await;
     let reply = get(edge.address, "/p.m3u8").await;
@@ -138,6 +167,24 @@ async fn a_page_shared_by_waiters_gives_its_cookie_to_none_but_the_first() {
         cookies += usize::from(reply.header("set-cookie").is_some());
     }
     assert_eq!(cookies, origin.asked().len(), "one for each request that the origin answered");
+}
+
+#[tokio::test]
+async fn what_was_made_for_one_is_not_shared_with_those_who_wait() {
+    for (name, value) in [("cache-control", "private"), ("vary", "User-Agent")] {
+        let gate = Arc::new(Notify::new());
+        let fields = [("content-type", "audio/mpegurl"), (name, value)];
+        let (origin, edge) = open(Answer::with("200 OK", &fields, VOD).gated(gate.clone())).await;
+        let viewers: Vec<_> = (0..10).map(|_| tokio::spawn(get(edge.address, "/p.m3u8"))).collect();
+        while !viewers.iter().all(tokio::task::JoinHandle::is_finished) {
+            gate.notify_waiters();
+            tokio::task::yield_now().await;
+        }
+        for viewer in viewers {
+            assert_eq!(viewer.await.expect("an answer").text(), VOD);
+        }
+        assert_eq!(origin.asked().len(), 10, "{name}: {value}");
+    }
 }
 
 #[tokio::test]

@@ -72,14 +72,14 @@ async fn all_refusals_look_alike_and_are_counted_by_reason() {
     let mut first: Option<(u16, Vec<String>, String)> = None;
     for (reason, target, (name, value)) in &requests {
         let fields = [(*name, value.as_str()), ("origin", "https://player.example")];
-        let counter = format!("sluicegate_denials_total{{property=\"test\",reason=\"{reason}\"}} ");
+        let line_of_reason = format!("sluicegate_denials_total{{property=\"test\",reason=\"{reason}\"}} ");
         let count = |text: String| {
-            let line = text.lines().find_map(|line| line.strip_prefix(&counter)?.parse::<u64>().ok());
+            let line = text.lines().find_map(|line| line.strip_prefix(&line_of_reason)?.parse::<u64>().ok());
             line.expect("a counter")
         };
-        let counted = count(metrics(&edge).await);
+        let earlier = count(metrics(&edge).await);
         let reply = request(edge.address, "GET", target, &fields).await;
-        assert_eq!(count(metrics(&edge).await), counted + 1, "{reason}");
+        assert_eq!(count(metrics(&edge).await), earlier + 1, "{reason}");
         let seen = looks(&reply);
         assert_eq!(first.get_or_insert(seen.clone()), &seen, "{reason}: {target}");
 
@@ -295,4 +295,22 @@ async fn an_open_property_asks_for_nothing_and_hands_nothing_out() {
         (reply.status, reply.text().as_str(), reply.header("set-cookie")),
         (200, stage::MULTIVARIANT, None)
     );
+}
+
+#[tokio::test]
+async fn every_request_of_a_connection_is_judged_by_itself() {
+    let origin = stage::origin().await;
+    let edge = edge(&origin, "", "").await;
+    let allowed = Access::acl("/*").on("/v/360p/seg0.m4s");
+    let mut stream = tokio::net::TcpStream::connect(edge.address).await.expect("the edge listens");
+    let pipelined = format!(
+        "GET {allowed} HTTP/1.1\r\nHost: a\r\n\r\nGET /v/360p/seg1.m4s HTTP/1.1\r\nHost: a\r\n\r\nGET {allowed} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    );
+    tokio::io::AsyncWriteExt::write_all(&mut stream, pipelined.as_bytes()).await.expect("the edge reads");
+    let mut answers = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answers).await.expect("answers");
+    let statuses: Vec<&str> =
+        answers.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.split(' ').next()).collect();
+    assert_eq!(statuses, ["200", "403", "200"]);
+    assert!(origin.asked_for("/v/360p/seg1.m4s").is_empty());
 }

@@ -369,8 +369,17 @@ async fn a_playlist_is_known_by_its_first_bytes_whatever_it_is_called() {
     origin.at("/v/segment.ts", Answer::ok("video/mp2t", text));
     origin.at("/v/none", Answer::ok("application/octet-stream", format!("\u{feff}\r\n{text}")));
     origin.at("/v/typed.php", Answer::ok("Audio/MPEGURL; charset=utf-8", text));
+    for (path, coding, body) in [
+        ("/v/gzip.bin", "gzip", gzip(text.as_bytes())),
+        ("/v/br.bin", "br", brotli(text.as_bytes())),
+        ("/v/zstd.bin", "zstd", zstd(text.as_bytes())),
+    ] {
+        let fields = [("content-type", "text/plain"), ("content-encoding", coding)];
+        origin.at(path, Answer::with("200 OK", &fields, body));
+    }
     let edge = TestEdge::start(&origin, "").await;
-    for path in ["/v/text.m3u8", "/v/segment.ts", "/v/none", "/v/typed.php"] {
+    let coded = ["/v/gzip.bin", "/v/br.bin", "/v/zstd.bin"];
+    for path in coded.into_iter().chain(["/v/text.m3u8", "/v/segment.ts", "/v/none", "/v/typed.php"]) {
         let separator = if path.contains('?') { '&' } else { '?' };
         let target = format!("{path}{separator}{}", access_token("/*"));
         let reply = request(edge.address, "GET", &target, &[("Accept-Encoding", "gzip")]).await;
@@ -378,6 +387,37 @@ async fn a_playlist_is_known_by_its_first_bytes_whatever_it_is_called() {
         assert!(shown.contains("/v/hdntl=exp="), "{path}: {}\n{shown}", reply.head);
         assert_eq!(reply.header("cache-control").as_deref(), Some("private, no-store"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_is_no_playlist_keeps_its_coding() {
+    let origin = TestOrigin::start().await;
+    let page = "<html>".repeat(100);
+    let fields = [("content-type", "text/html"), ("content-encoding", "gzip")];
+    origin.at("/v/page", Answer::with("200 OK", &fields, gzip(page.as_bytes())));
+    origin.at("/v/page.m3u8", Answer::with("200 OK", &fields, gzip(page.as_bytes())));
+    let odd = [("content-type", "text/html"), ("content-encoding", "x-own")];
+    origin.at("/v/gone.m3u8", Answer::with("404 Not Found", &odd, "coded"));
+    let edge = TestEdge::start(&origin, "").await;
+    for path in ["/v/page", "/v/page.m3u8"] {
+        let target = format!("{path}?{}", access_token("/*"));
+        let reply = request(edge.address, "GET", &target, &[("Accept-Encoding", "gzip")]).await;
+        assert_eq!(decoded(&reply), page);
+    }
+    let gone = entry(&edge, "/v/gone.m3u8").await;
+    assert_eq!((gone.status, gone.text().as_str()), (404, "coded"));
+}
+
+#[tokio::test]
+async fn json_over_the_limit_passes_unchanged() {
+    let origin = TestOrigin::start().await;
+    let text = format!("{{\"RELOAD-URI\": \"a\", \"x\": \"{}\"}}", "x".repeat(8_000));
+    origin.at("/v/big.json", Answer::ok("application/json", text.as_str()));
+    let keys = "session = { carrier = \"query\" }\nmanifest = { compressed_max = \"4KiB\" }";
+    let edge = TestEdge::start(&origin, keys).await;
+    origin.at("/v/master.m3u8", Answer::playlist("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nl.m3u8\n"));
+    let pair = pair(&entry(&edge, "/v/master.m3u8").await.text());
+    assert_eq!(get(edge.address, &format!("/v/big.json?{pair}")).await.text(), text);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::player::Player;
 use crate::support::stage;
-use crate::support::token::{Access, with_a_changed_byte};
+use crate::support::token::{Access, encoded, with_a_changed_byte};
 use crate::support::{Answer, KEY, Reply, START, TestEdge, TestOrigin, get, request};
 
 const MASTER: &str = "/v/master.m3u8";
@@ -70,9 +70,23 @@ async fn a_live_session_lives_a_day() {
 #[tokio::test]
 async fn an_item_that_cannot_be_measured_gets_a_day() {
     let origin = stage::origin().await;
-    origin.at("/v/360p/level.m3u8", Answer::with("503 Service Unavailable", &[], "busy"));
+    for first_variant in [
+        Answer::with("503 Service Unavailable", &[], "busy"),
+        Answer::with("302 Found", &[("location", "/v/720p/level.m3u8")], ""),
+        Answer::ok("text/html", "<p>no playlist"),
+        Answer::playlist(stage::MULTIVARIANT),
+        Answer::raw("nonsense"),
+    ] {
+        origin.at("/v/360p/level.m3u8", first_variant);
+        let edge = TestEdge::start(&origin, "").await;
+        assert_eq!(expiry(&entry(&edge, MASTER).await.uris()[0]), MINUTE + 86_400);
+    }
+    let elsewhere = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttps://other.example/a.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n";
+    origin.at("/v/elsewhere.m3u8", Answer::playlist(elsewhere));
     let edge = TestEdge::start(&origin, "").await;
-    assert_eq!(expiry(&entry(&edge, MASTER).await.uris()[0]), MINUTE + 86_400);
+    let uris = entry(&edge, "/v/elsewhere.m3u8").await.uris();
+    assert_eq!(uris[0], "https://other.example/a.m3u8");
+    assert_eq!(expiry(&uris[1]), MINUTE + 86_400);
 }
 
 #[tokio::test]
@@ -377,4 +391,26 @@ async fn an_edge_at_the_end_of_time_answers() {
     let reply = get(edge.address, &Access { end: u64::MAX / 2, ..Access::acl("/*") }.on(MASTER)).await;
     assert_eq!(reply.status, 200);
     assert_eq!(get(edge.address, &format!("/v/{}", reply.uris()[0])).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_longest_ids_and_payloads_play() {
+    let origin = stage::origin().await;
+    let edge = TestEdge::start(&origin, "").await;
+    let (id, payload) = ("\"".repeat(64), "x".repeat(2_000));
+    let token = Access { id: Some(&id), payload: Some(&payload), ..Access::acl("/*") };
+    let mut player = Player::new(&edge);
+    for (target, reply) in player.play(&format!("{MASTER}?hdnts={}", encoded(&token.text()))).await {
+        assert_eq!((reply.status, reply.reason()), (200, None), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_no_session_could_carry_is_refused_at_the_entry() {
+    let origin = stage::origin().await;
+    let edge = TestEdge::start(&origin, "").await;
+    let payload = "\"".repeat(1_000);
+    let token = Access { payload: Some(&payload), ..Access::acl("/*") };
+    let reply = get(edge.address, &format!("{MASTER}?hdnts={}", encoded(&token.text()))).await;
+    assert_eq!(outcome(&reply), refused("malformed"));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::program::{Demo, tampered};
+use crate::program::{Edge, Spoken, tampered};
 use crate::tool::{Tool, folder, run};
 
 /// How long the browser may take to play what it is to play, and the whole job with the browser's start and end.
@@ -36,11 +36,11 @@ impl Seen {
 
     fn assert_played(&self, seconds: f64) {
         let Self(seen) = self;
-        let time = seen["time"].as_f64().unwrap_or_default();
+        let played = seen["played"].as_f64().unwrap_or_default();
         let frames = seen["frames"].as_f64().unwrap_or_default();
         assert!(seen["isReached"] == true && seen["error"].is_null() && seen["fatal"].is_null(), "{seen:#}");
         // The clip has 25 pictures a second; a busy machine drops some, but a still one has none.
-        assert!(time >= seconds && frames >= seconds * 10.0, "{time} s, {frames} pictures: {seen:#}");
+        assert!(played >= seconds && frames >= seconds * 10.0, "{played} s, {frames} pictures: {seen:#}");
         assert!(seen["height"].as_u64().is_some_and(|height| height >= 240), "{seen:#}");
     }
 
@@ -60,14 +60,14 @@ fn screenshot(name: &str) -> PathBuf {
 }
 
 /// Plays on the demonstration's own page. `stream` is by the page's names.
-fn on_the_page(demo: &Demo, stream: &str, carrier: &str, is_native: bool) -> Seen {
+fn on_the_page(demo: &Edge, stream: &str, carrier: &str, is_native: bool) -> Seen {
     let name = format!("page-{stream}-{carrier}{}", if is_native { "-native" } else { "" });
     let seconds = if stream.starts_with("live") { LIVE_SECONDS } else { SECONDS };
     let seen = Seen::job(&json!({
         "page": demo.plain("path", "/"), "stream": stream, "carrier": carrier, "native": is_native,
         "token": true, "seconds": seconds, "screenshot": screenshot(&name),
     }));
-    seen.assert_played(0.0);
+    seen.assert_played(seconds);
     assert_eq!(seen.0["state"], "playing");
     seen
 }
@@ -76,7 +76,7 @@ fn page_plays(carrier: &str) {
     if !Tool::Chromium.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for stream in ["vod-ts", "vod-fmp4", "vod-aes", "live-ts", "live-fmp4"] {
         let seen = on_the_page(&demo, stream, carrier, false);
         let (mut sessions, mut media) = (0, 0);
@@ -117,7 +117,7 @@ fn the_page_plays_through_the_auto_carrier() {
     if !Tool::Chromium.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     on_the_page(&demo, "vod-ts", "auto", false);
     on_the_page(&demo, "live-fmp4", "auto", false);
     let refused: Vec<_> = demo.log().into_iter().filter(|line| line.status >= 400).collect();
@@ -130,7 +130,7 @@ fn the_page_plays_with_the_browsers_own_player() {
         return;
     }
     for carrier in ["path", "query", "cookie"] {
-        let demo = Demo::start();
+        let demo = Edge::demo();
         on_the_page(&demo, "vod-ts", carrier, true);
         on_the_page(&demo, "live-ts", carrier, true);
         demo.assert_all_in(carrier);
@@ -142,7 +142,7 @@ fn the_page_without_a_token_shows_403_and_its_reason() {
     if !Tool::Chromium.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for carrier in ["path", "query", "cookie", "auto"] {
         let seen = Seen::job(&json!({
             "page": demo.plain("path", "/"), "stream": "vod-ts", "carrier": carrier, "token": false,
@@ -172,10 +172,10 @@ fn plays_elsewhere(player: &str, version: Option<&str>) {
         return;
     }
     for carrier in ["path", "query"] {
-        let demo = Demo::start();
+        let demo = Edge::demo();
         for (path, seconds) in [(VOD, SECONDS), (LIVE, LIVE_SECONDS)] {
             let seen = elsewhere(player, &demo.url(carrier, path), seconds, &[]);
-            seen.assert_played(0.0);
+            seen.assert_played(seconds);
             assert_eq!(seen.0["version"].as_str(), version);
         }
         demo.assert_all_in(carrier);
@@ -208,8 +208,8 @@ fn players_with_credentials_play_through_a_cookie_from_another_origin() {
         return;
     }
     for player in ["hls", "hls-1.6", "videojs", "native"] {
-        let demo = Demo::start();
-        elsewhere(player, &demo.url("cookie", VOD), SECONDS, &["credentials"]).assert_played(0.0);
+        let demo = Edge::demo();
+        elsewhere(player, &demo.url("cookie", VOD), SECONDS, &["credentials"]).assert_played(SECONDS);
         let media = demo.assert_all_in("cookie");
         assert!(media.len() > 2, "{player}: {media:#?}");
     }
@@ -220,7 +220,7 @@ fn a_player_without_credentials_is_refused_in_cookie_mode_and_learns_the_status(
     if !Tool::Chromium.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     let seen = elsewhere("hls", &demo.url("cookie", VOD), SECONDS, &[]);
     assert_eq!(seen.0["fatal"]["status"], 403, "{:#}", seen.0);
 }
@@ -230,7 +230,7 @@ fn hls_js_on_another_origin_learns_the_status_of_a_refusal() {
     if !Tool::Chromium.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for url in [demo.plain("path", VOD), tampered(&demo.url("query", VOD), 9)] {
         let seen = elsewhere("hls", &url, SECONDS, &[]);
         // Status 0 is what a page gets of an answer that CORS does not let it read.
@@ -246,10 +246,10 @@ fn hls_js_with_cmcd_in_the_query_plays_although_it_encodes_every_token_anew() {
         return;
     }
     for carrier in ["path", "query"] {
-        let demo = Demo::start();
+        let demo = Edge::demo();
         for (path, seconds) in [(VOD, SECONDS), (LIVE, LIVE_SECONDS)] {
             let seen = elsewhere("hls", &demo.url(carrier, path), seconds, &["cmcd"]);
-            seen.assert_played(0.0);
+            seen.assert_played(seconds);
             let requests = seen.requests(&demo.base(carrier));
             assert!(requests.iter().all(|url| url.contains("CMCD=")), "{requests:#?}");
             assert!(requests[0].contains("hdnts=exp%3D"), "{}", requests[0]);
@@ -258,4 +258,50 @@ fn hls_js_with_cmcd_in_the_query_plays_although_it_encodes_every_token_anew() {
         }
         demo.assert_all_in(carrier);
     }
+}
+
+/// An origin on which players block for their next playlist, and its port.
+fn blocking_origin() -> (Spoken, u16) {
+    let mut origin = Spoken::start(Command::new("node").arg(folder().join("origin.mjs")));
+    let port = origin.wait_for(|line| line.parse::<u16>().is_ok()).expect("the origin listens");
+    (origin, port.parse().expect("a port"))
+}
+
+/// hls.js 1.6 and video.js write the whole query anew when they add `_HLS_msn`; 1.7 adds it behind what is there.
+fn blocks_for_playlists(player: &str, encodes: bool) {
+    if !Tool::Chromium.is_wanted() {
+        return;
+    }
+    for carrier in ["path", "query"] {
+        let (origin, port) = blocking_origin();
+        let edge = Edge::serve(port, carrier);
+        let seen = elsewhere(player, &edge.url(carrier, "/master.m3u8"), LIVE_SECONDS, &["llhls"]);
+        seen.assert_played(LIVE_SECONDS);
+        let requests = seen.requests(&edge.base(carrier));
+        let blocking: Vec<&String> = requests.iter().filter(|url| url.contains("_HLS_msn=")).collect();
+        assert!(blocking.len() > 1, "{requests:#?}");
+        if carrier == "query" {
+            let session = if encodes { "hdntl=exp%3D" } else { "hdntl=exp=" };
+            assert!(blocking.iter().all(|url| url.contains(session)), "{blocking:#?}");
+        }
+        edge.assert_all_in(carrier);
+        let asked = origin.lines().join("\n");
+        assert!(asked.contains("_HLS_msn="), "the directive reaches the origin: {asked}");
+        assert!(!asked.contains("hdnt"), "no token reaches the origin: {asked}");
+    }
+}
+
+#[test]
+fn hls_js_blocks_for_playlists() {
+    blocks_for_playlists("hls", false);
+}
+
+#[test]
+fn hls_js_1_6_blocks_for_playlists_although_it_encodes_the_session_anew() {
+    blocks_for_playlists("hls-1.6", true);
+}
+
+#[test]
+fn video_js_blocks_for_playlists_although_it_encodes_the_session_anew() {
+    blocks_for_playlists("videojs", true);
 }

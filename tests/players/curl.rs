@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::program::{Demo, tampered};
+use crate::program::{Edge, tampered};
 use crate::tool::{Tool, run};
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ fn status(url: &str) -> u16 {
 }
 
 /// The session cookie that a viewer of this playlist is given, as `name=value`.
-pub fn cookie_of(demo: &Demo, path: &str) -> String {
+pub fn cookie_of(demo: &Edge, path: &str) -> String {
     let (head, _) = ask(&[&demo.url("cookie", path)]);
     let set = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
     set.split(';').next().expect("a first part").to_owned()
@@ -41,7 +41,7 @@ fn the_two_curl_lines_of_the_demonstration_work() {
     if !Tool::Curl.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     let lines: Vec<String> =
         demo.greeting().into_iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
     let [refused, admitted] = lines.as_slice() else { panic!("{lines:#?}") };
@@ -58,7 +58,7 @@ fn the_token_endpoint_gives_what_a_page_puts_behind_a_url() {
     if !Tool::Curl.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     let (head, body) = ask(&[
         "-H",
         "Origin: http://elsewhere.example",
@@ -74,7 +74,7 @@ fn a_child_in_path_mode_has_the_session_before_its_name() {
     if !Tool::Curl.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     let url = demo.url("path", MASTER);
     let (_, playlist) = ask(&[&url]);
     let child = first_uri(&url, &playlist);
@@ -92,7 +92,7 @@ fn a_changed_digit_in_any_token_is_refused() {
     if !Tool::Curl.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for carrier in ["path", "query"] {
         let url = demo.url(carrier, MASTER);
         let (_, playlist) = ask(&[&url]);

@@ -49,8 +49,15 @@ const measure = () => {
     time: video.currentTime,
     frames: video.getVideoPlaybackQuality().totalVideoFrames,
     height: video.videoHeight,
+    played: window.secondsPlayed(),
     error: video.error?.message ?? null,
   };
+};
+
+/** Seconds that have been played: a live stream starts somewhere in its window, so the position does not tell. */
+const secondsPlayed = () => {
+  const { played } = document.querySelector('video');
+  return Array.from({ length: played.length }, (_, i) => played.end(i) - played.start(i)).reduce((a, b) => a + b, 0);
 };
 
 async function playDemo(page, job) {
@@ -61,12 +68,8 @@ async function playDemo(page, job) {
   }
   await page.getByTestId(job.token ? 'play-with-token' : 'play-without-token').click();
   const isDone = ({ token, seconds }) => {
-    const state = document.body.dataset.state;
-    if (state === 'error' || (state === 'denied') === token) return true;
-    const video = document.querySelector('video');
-    // A live stream starts somewhere in its window, so what has been played counts.
-    const played = Array.from({ length: video.played.length }, (_, i) => video.played.end(i) - video.played.start(i));
-    return state === (token ? 'playing' : 'denied') && (!token || played.reduce((a, b) => a + b, 0) >= seconds);
+    const { state } = document.body.dataset;
+    return state === 'error' || state === 'denied' || (token && state === 'playing' && window.secondsPlayed() >= seconds);
   };
   const isReached = await until(page, isDone, { token: job.token, seconds: job.seconds }, job.milliseconds);
   return {
@@ -80,10 +83,10 @@ async function playDemo(page, job) {
 }
 
 async function playPage(page, job, server) {
-  const { player, src, credentials = false, cmcd = false } = job;
-  const query = new URLSearchParams({ player, src, credentials, cmcd });
+  const { player, src, credentials = false, cmcd = false, llhls = false } = job;
+  const query = new URLSearchParams({ player, src, credentials, cmcd, llhls });
   await page.goto(`http://127.0.0.1:${server.address().port}/player.html?${query}`);
-  const isDone = ({ seconds }) => window.outcome.fatal !== null || window.outcome.played() >= seconds;
+  const isDone = ({ seconds }) => window.outcome.fatal !== null || window.secondsPlayed() >= seconds;
   const isReached = await until(page, isDone, { seconds: job.seconds }, job.milliseconds);
   const fatal = await page.evaluate(() => window.outcome.fatal);
   return { isReached, fatal, version: await page.evaluate(() => window.outcome.version), ...await page.evaluate(measure) };
@@ -94,6 +97,7 @@ const server = await servePage();
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGUMENTS });
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
+  await page.addInitScript(`window.secondsPlayed = ${secondsPlayed};`);
   const requests = [];
   const complaints = [];
   page.on('request', (request) => requests.push(request.url()));

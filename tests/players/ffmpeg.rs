@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::curl::cookie_of;
-use crate::program::{Demo, mint_with, tampered};
+use crate::program::{Edge, mint_with, tampered};
 use crate::tool::{Outcome, Tool, run};
 
 const DEADLINE: Duration = Duration::from_secs(40);
@@ -48,7 +48,7 @@ fn plays_vod(carrier: &str) {
     if !Tool::Ffmpeg.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for path in VOD {
         assert_decoded(&decode(&["-i", &demo.url(carrier, path)], &[]), CLIP_FRAMES);
     }
@@ -62,7 +62,7 @@ fn plays_live(carrier: &str) {
     if !Tool::Ffmpeg.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     thread::scope(|scope| {
         for path in LIVE {
             let url = demo.url(carrier, path);
@@ -113,7 +113,7 @@ fn ffmpeg_plays_with_a_session_cookie_given_by_hand_and_no_access_token() {
     if !Tool::Ffmpeg.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     let cookie = cookie_of(&demo, VOD[0]);
     let plain = demo.plain("cookie", VOD[0]);
     // Without a domain: ffmpeg compares that with host and port.
@@ -129,7 +129,7 @@ fn ffmpeg_plays_with_a_token_whose_acl_is_escaped() {
     if !Tool::Ffmpeg.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     let token = mint_with(&["--escape-early"]);
     for carrier in ["path", "query"] {
         let url = format!("{}?{token}", demo.plain(carrier, VOD[0]));
@@ -142,7 +142,7 @@ fn ffmpeg_without_a_token_fails_with_403() {
     if !Tool::Ffmpeg.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for carrier in ["path", "query", "cookie"] {
         for path in VOD.into_iter().chain(LIVE) {
             assert_refused(&decode(&["-i", &demo.plain(carrier, path)], &[]));
@@ -160,7 +160,7 @@ fn ffmpeg_with_a_tampered_access_token_fails_with_403() {
     if !Tool::Ffmpeg.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for nth in [0, 1, 31, 63] {
         let url = tampered(&demo.url("path", VOD[0]), nth);
         assert_refused(&decode(&["-i", &url], &[]));
@@ -180,7 +180,7 @@ fn ffprobe_finds_every_rendition_and_the_duration() {
     if !Tool::Ffmpeg.is_wanted() {
         return;
     }
-    let demo = Demo::start();
+    let demo = Edge::demo();
     for path in VOD {
         let mut command = Command::new("ffprobe");
         command.args([

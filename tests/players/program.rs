@@ -1,7 +1,7 @@
-//! The program under test: `sluicegate demo` with a key of the test's own, and what its access log says.
+//! The program under test, with a key of the tests' own, and what its access log says.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,15 +15,23 @@ pub const KEY: &str = "00112233445566778899aabbccddeeff";
 pub const CARRIERS: [&str; 4] = ["path", "query", "cookie", "auto"];
 /// How long the program may take to say where it listens, and to write a line of its log.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked whether something has come to be.
+const POLL: Duration = Duration::from_millis(5);
 /// A path that no player asks for.
 const MARK: &str = "/the-log-is-complete-up-to-here";
 
-/// A running demonstration; it ends with the test.
-pub struct Demo {
-    child: Child,
-    ports: Vec<u16>,
-    lines: Arc<Mutex<Vec<String>>>,
+/// The program, running; it ends with the test.
+pub struct Edge {
+    process: Spoken,
+    /// The properties' names and ports; a demonstration has its page on the first.
+    ports: Vec<(String, u16)>,
     marks: Mutex<u32>,
+}
+
+/// A process that ends with this value, and what it has printed.
+pub struct Spoken {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
 }
 
 /// A line of the access log.
@@ -36,78 +44,50 @@ pub struct Line {
     pub carrier: Option<String>,
 }
 
-impl Demo {
-    pub fn start() -> Self {
-        let mut demo = Self::spawn();
+impl Edge {
+    /// `sluicegate demo` with the key of these tests.
+    pub fn demo() -> Self {
+        let mut said = Vec::new();
         // The ports are chosen before they are bound, so another process can be faster.
         for _ in 0..3 {
-            if demo.find_ports() {
-                return demo;
-            }
-            demo = Self::spawn();
-        }
-        panic!("the demonstration did not start: {:#?}", demo.lines.lock().expect("lines"));
-    }
-
-    fn spawn() -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(["demo", "--port", "0", "--key", KEY])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let out = BufReader::new(child.stdout.take().expect("piped"));
-        let kept = lines.clone();
-        thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                kept.lock().expect("lines").push(line);
-            }
-        });
-        Self { child, ports: Vec::new(), lines, marks: Mutex::new(0) }
-    }
-
-    /// Reads the ports from the greeting: "Session tokens travel in the path on port 1; query on 2, cookie on 3, auto on 4."
-    fn find_ports(&mut self) -> bool {
-        let started = Instant::now();
-        while started.elapsed() < PATIENCE {
-            let greeting = self
-                .lines
-                .lock()
-                .expect("lines")
-                .iter()
-                .find(|line| line.starts_with("Session tokens"))
-                .cloned();
-            if let Some(greeting) = greeting {
+            let mut process =
+                Spoken::start(Command::new(PROGRAM).args(["demo", "--port", "0", "--key", KEY]));
+            // "Session tokens travel in the path on port 1; query on 2, cookie on 3, auto on 4."
+            if let Some(greeting) = process.wait_for(|line| line.starts_with("Session tokens")) {
                 let numbers = greeting.split(|letter: char| !letter.is_ascii_digit());
-                self.ports = numbers.filter_map(|digits| digits.parse().ok()).collect();
-                assert_eq!(self.ports.len(), CARRIERS.len(), "{greeting}");
-                // Every port answers before a player is sent there.
-                return self.ports.clone().into_iter().all(|port| self.answers(port, started));
+                let ports: Vec<u16> = numbers.filter_map(|digits| digits.parse().ok()).collect();
+                assert_eq!(ports.len(), CARRIERS.len(), "{greeting}");
+                if ports.iter().all(|port| process.answers(*port)) {
+                    let ports = CARRIERS.map(str::to_owned).into_iter().zip(ports).collect();
+                    return Self { process, ports, marks: Mutex::new(0) };
+                }
             }
-            if self.child.try_wait().expect("a child of ours").is_some() {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(5));
+            said = process.lines();
         }
-        false
+        panic!("the demonstration did not start: {said:#?}");
     }
 
-    fn answers(&mut self, port: u16, started: Instant) -> bool {
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if started.elapsed() > PATIENCE || self.child.try_wait().expect("a child of ours").is_some() {
-                return false;
+    /// `sluicegate serve` for an origin on this port, with the session in this carrier.
+    pub fn serve(origin: u16, carrier: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config.toml");
+        for _ in 0..3 {
+            let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let port = free.local_addr().expect("bound").port();
+            drop(free);
+            std::fs::write(&file, configuration(port, origin, carrier)).expect("a file");
+            let mut process = Spoken::start(Command::new(PROGRAM).arg("serve").arg("--config").arg(&file));
+            if process.answers(port) {
+                return Self { process, ports: vec![(carrier.to_owned(), port)], marks: Mutex::new(0) };
             }
-            thread::sleep(Duration::from_millis(5));
         }
-        true
+        panic!("the edge did not start");
     }
 
     /// The address of a property; the page is on the first.
     pub fn base(&self, carrier: &str) -> String {
-        let place =
-            CARRIERS.iter().position(|name| *name == carrier).expect("a carrier of the demonstration");
-        format!("http://127.0.0.1:{}", self.ports[place])
+        let port = self.ports.iter().find(|(name, _)| name == carrier).expect("a property of this name").1;
+        format!("http://127.0.0.1:{port}")
     }
 
     /// A URL without a token.
@@ -122,8 +102,7 @@ impl Demo {
 
     /// What the program said when it started.
     pub fn greeting(&self) -> Vec<String> {
-        let lines = self.lines.lock().expect("lines");
-        lines.iter().filter(|line| Line::read(line).is_none()).cloned().collect()
+        self.process.lines().into_iter().filter(|line| Line::read(line).is_none()).collect()
     }
 
     /// The lines of the access log so far, but for the marks.
@@ -133,24 +112,15 @@ impl Demo {
             *marks += 1;
             format!("{MARK}/{marks}", marks = *marks)
         };
-        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[0])).expect("the program listens");
-        let request =
-            format!("GET {mark} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n", self.ports[0]);
+        let port = self.ports[0].1;
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the program listens");
+        let request = format!("GET {mark} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("the program reads");
         let _ = stream.read_to_end(&mut Vec::new());
-        let started = Instant::now();
-        loop {
-            let lines = self.lines.lock().expect("lines").clone();
-            if lines.iter().any(|line| line.contains(&format!("{mark}\""))) {
-                return lines
-                    .iter()
-                    .filter(|line| !line.contains(MARK))
-                    .filter_map(|line| Line::read(line))
-                    .collect();
-            }
-            assert!(started.elapsed() < PATIENCE, "the access log does not show {mark}: {lines:#?}");
-            thread::sleep(Duration::from_millis(5));
-        }
+        let end = format!("{mark}\"");
+        assert!(self.process.has_said(|line| line.contains(&end)), "the access log does not show {mark}");
+        let lines = self.process.lines();
+        lines.iter().filter(|line| !line.contains(MARK)).filter_map(|line| Line::read(line)).collect()
     }
 
     /// That nothing was refused, and all that came after the access token travelled in this carrier. Returns the media requests.
@@ -169,7 +139,92 @@ impl Demo {
     }
 }
 
-impl Drop for Demo {
+/// An edge for one origin.
+fn configuration(port: u16, origin: u16, carrier: &str) -> String {
+    format!(
+        r#"
+[server]
+http = ["127.0.0.1:{port}"]
+
+[log]
+level = "warn"
+access = "stdout"
+
+[[property]]
+name = "{carrier}"
+hosts = ["127.0.0.1"]
+origin = {{ urls = ["http://127.0.0.1:{origin}"] }}
+access = {{ key = {{ hex = "{KEY}" }} }}
+session = {{ carrier = "{carrier}" }}
+"#
+    )
+}
+
+impl Spoken {
+    pub fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                kept.lock().expect("lines").push(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// What it has printed so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().expect("lines").clone()
+    }
+
+    /// The first line like this; `None` when the process ends without it, or is too slow.
+    pub fn wait_for(&mut self, is_it: impl Fn(&str) -> bool) -> Option<String> {
+        let started = Instant::now();
+        loop {
+            // Asked before the lines are read, so that the last words of a process are heard.
+            let has_ended = self.has_ended();
+            if let Some(line) = self.lines().into_iter().find(|line| is_it(line)) {
+                return Some(line);
+            }
+            if has_ended || started.elapsed() > PATIENCE {
+                return None;
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn has_said(&self, is_it: impl Fn(&str) -> bool) -> bool {
+        let started = Instant::now();
+        while !self.lines().iter().any(|line| is_it(line)) {
+            if started.elapsed() > PATIENCE {
+                return false;
+            }
+            thread::sleep(POLL);
+        }
+        true
+    }
+
+    /// Whether it listens on this port, soon.
+    fn answers(&mut self, port: u16) -> bool {
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if started.elapsed() > PATIENCE || self.has_ended() {
+                return false;
+            }
+            thread::sleep(POLL);
+        }
+        true
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_some()
+    }
+}
+
+impl Drop for Spoken {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,9 +1,10 @@
 //! The tools that the tests run: whether they are here, and running them with a deadline.
 
-use std::io::Read;
+use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -123,6 +124,38 @@ pub fn run(command: &mut Command, deadline: Duration) -> Outcome {
         "still running after {deadline:?}: {command:?}\n{outcome:#?}"
     );
     outcome
+}
+
+/// Runs a process that does not end by itself until enough lines of its output satisfy the condition, then ends it. Returns whether
+/// that came to be before the deadline.
+pub fn run_until(
+    command: &mut Command,
+    deadline: Duration,
+    lines: usize,
+    is_counted: impl Fn(&str) -> bool,
+) -> bool {
+    let started = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let out = BufReader::new(child.stdout.take().expect("piped"));
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        // Ends with the process, or when nobody listens any more.
+        out.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+    });
+    let mut counted = 0;
+    while counted < lines {
+        let left = deadline.saturating_sub(started.elapsed());
+        let Ok(line) = receiver.recv_timeout(left) else { break };
+        counted += usize::from(is_counted(&line));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    counted >= lines
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {

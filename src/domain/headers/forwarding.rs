@@ -79,21 +79,24 @@ pub fn remove_private(headers: &mut HeaderMap, cookies_kept: &[String]) {
     if !headers.contains_key(COOKIE) {
         return;
     }
-    let kept: Vec<String> = headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(|pair| std::str::from_utf8(pair).ok().map(str::trim))
-        .filter(|pair| {
-            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            cookies_kept.iter().any(|kept| kept == name)
-        })
-        .map(str::to_owned)
-        .collect();
+    let kept: Vec<String> = cookies(headers, cookies_kept).map(str::to_owned).collect();
     headers.remove(COOKIE);
     if !kept.is_empty() {
         insert(headers, COOKIE, &kept.join("; "));
     }
+}
+
+/// The pairs of a request's cookies that are among `listed`.
+pub fn cookies<'a>(headers: &'a HeaderMap, listed: &'a [String]) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| std::str::from_utf8(pair).ok().map(str::trim))
+        .filter(move |pair| {
+            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+            listed.iter().any(|listed| listed == name)
+        })
 }
 
 /// The viewer's address: the socket's, unless the socket is a trusted proxy's and `header` says more.

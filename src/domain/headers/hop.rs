@@ -73,11 +73,9 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         strip(&mut headers);
-        {
-            let mut left: Vec<String> = headers.keys().map(|name| name.as_str().to_owned()).collect();
-            left.sort();
-            left
-        }
+        let mut names: Vec<String> = headers.keys().map(|name| name.as_str().to_owned()).collect();
+        names.sort();
+        names
     }
 
     #[test]

@@ -147,6 +147,25 @@ fn drain(mut reader: impl Read, body_bytes: usize, limits: &Limits) -> Result<Ve
     }
 }
 
+/// The first bytes, `bytes_max` at most, of what begins with `coded`; fewer, or none, when `coded` ends before they are
+/// known.
+pub fn decode_start(coding: Coding, coded: &[u8], bytes_max: usize) -> Vec<u8> {
+    let mut start = Vec::with_capacity(bytes_max);
+    // An error is the end of what can be known: the rest of the body is not there.
+    let _ = match coding {
+        Coding::Identity => Read::take(coded, bytes_max as u64).read_to_end(&mut start),
+        Coding::Gzip => flate2::bufread::GzDecoder::new(coded).take(bytes_max as u64).read_to_end(&mut start),
+        Coding::Br => {
+            brotli::Decompressor::new(coded, PIECE_BYTES).take(bytes_max as u64).read_to_end(&mut start)
+        }
+        Coding::Zstd => zstd::stream::read::Decoder::with_buffer(coded).and_then(|mut decoder| {
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            decoder.take(bytes_max as u64).read_to_end(&mut start)
+        }),
+    };
+    start
+}
+
 /// Puts one coding on.
 pub fn encode(coding: Coding, body: &[u8]) -> Result<Vec<u8>, EncodingError> {
     let damaged = |error: std::io::Error| EncodingError::Damaged(error.to_string());

@@ -59,25 +59,45 @@ impl Access {
         let Self::Checked(checked) = self else { return Err(Reason::NoToken) };
         let mut failed = None;
         for location in &checked.locations {
-            let value = match location {
-                Location::Query => sole(query::values(request.query, &checked.name))?,
-                Location::Cookie => carrier::cookie(cookies(request.headers), &checked.name)?,
-                Location::Header => sole(texts(request.headers, &checked.name))?,
-            };
-            let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
-            let presented = Presented {
-                value: bare(value, &checked.name),
-                path: request.path,
-                raw_path: request.raw_path,
-                query: request.plain_query,
-                client: request.client,
-            };
-            match checked.verifier.verify(&presented, now) {
+            let Some(value) = checked.shown(*location, request)? else { continue };
+            match checked.verify(value, request, now) {
                 Ok(grant) => return Ok(grant),
                 Err(reason) => failed = failed.or(Some(reason)),
             }
         }
         Err(failed.unwrap_or(Reason::NoToken))
+    }
+
+    /// The grant of a token in the query, where one is looked for there, shown and good.
+    pub(super) fn verified_in_query(&self, request: &Request<'_>, now: UnixTime) -> Option<Grant> {
+        let Self::Checked(checked) = self else { return None };
+        if !checked.locations.contains(&Location::Query) {
+            return None;
+        }
+        let value = checked.shown(Location::Query, request).ok()??;
+        checked.verify(value, request, now).ok()
+    }
+}
+
+impl Checked {
+    fn shown<'a>(&self, location: Location, request: &Request<'a>) -> Result<Option<&'a str>, Reason> {
+        let value = match location {
+            Location::Query => sole(query::values(request.query, &self.name))?,
+            Location::Cookie => carrier::cookie(cookies(request.headers), &self.name)?,
+            Location::Header => sole(texts(request.headers, &self.name))?,
+        };
+        Ok(value.filter(|value| !value.is_empty()))
+    }
+
+    fn verify(&self, value: &str, request: &Request<'_>, now: UnixTime) -> Result<Grant, Reason> {
+        let presented = Presented {
+            value: bare(value, &self.name),
+            path: request.path,
+            raw_path: request.raw_path,
+            query: request.plain_query,
+            client: request.client,
+        };
+        self.verifier.verify(&presented, now)
     }
 }
 

@@ -9,6 +9,10 @@
 //! a good access token: a URL of ours that was changed is an attack or a fault that should be seen. A cookie or a
 //! header may be left over from another day or another key, and is passed over then. Two different values of one
 //! token in one place are refused wherever they stand.
+//!
+//! A good access token in the query beside a good session in a cookie or a header begins a new viewing, perhaps another
+//! viewer's: a new session takes the place of the old one, which may end while this item plays. The URIs of an item that
+//! plays already do not show an access token, so that nothing changes under them.
 
 pub mod access;
 pub mod salt;
@@ -99,7 +103,9 @@ pub fn admit<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<
 
 fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admission<'a>, Reason> {
     let against_session = match session(rules, request, now)? {
-        Found::Verified(admission) => return Ok(admission),
+        Found::Verified(admission) => {
+            return Ok(new_viewing(rules, request, &admission, now).unwrap_or(admission));
+        }
         Found::Failed(reason) => Some(reason),
         Found::None => None,
     };
@@ -113,6 +119,20 @@ fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admi
         Err(Reason::NoToken) => Err(against_session.unwrap_or(Reason::NoToken)),
         Err(reason) => Err(reason),
     }
+}
+
+/// What a good access token makes of a request that its session admits already.
+fn new_viewing<'a>(
+    rules: &Rules,
+    request: &Request<'a>,
+    admitted: &Admission<'a>,
+    now: UnixTime,
+) -> Option<Admission<'a>> {
+    if !matches!(admitted, Admission::Session { place: Place::Cookie | Place::Header, .. }) {
+        return None;
+    }
+    let grant = rules.access.verified_in_query(request, now)?;
+    rules.may_enter(request.path).then_some(Admission::Access { grant })
 }
 
 #[expect(

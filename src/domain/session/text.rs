@@ -175,6 +175,11 @@ impl Session {
         self.escaped(Place::Path)
     }
 
+    /// Whether it could be shown again: a payload of bytes that are escaped twice over can grow beyond what is looked at.
+    pub fn fits(&self) -> bool {
+        self.escaped(Place::Path).len() <= super::verify::PRESENTED_BYTES_MAX
+    }
+
     /// The canonical text with its values escaped; the names, their `=` and the delimiters stay.
     fn escaped(&self, place: Place) -> String {
         let mut out = String::with_capacity(self.canonical.len() + 16);

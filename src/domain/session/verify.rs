@@ -18,8 +18,11 @@ pub const PRESENTED_BYTES_MAX: usize = 4096;
 /// Most sessions are shorter than this; they are decoded in a smaller buffer.
 const PRESENTED_BYTES_USUAL: usize = 512;
 
-/// The longest id in a session: the 64 bytes that Akamai allows, each of them escaped.
-const ID_BYTES_MAX: usize = 3 * 64;
+/// The longest session id that a session carries on: what Akamai allows.
+pub const SESSION_ID_BYTES_MAX: usize = 64;
+
+/// The longest id in a session: each of its bytes escaped.
+const ID_BYTES_MAX: usize = 3 * SESSION_ID_BYTES_MAX;
 
 /// What an ordinary request needs to know of its session. Small, and made without allocating.
 #[derive(Clone, Copy, PartialEq, Eq)]

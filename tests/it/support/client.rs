@@ -76,7 +76,7 @@ pub async fn send(address: SocketAddr, bytes: &[u8], is_head: bool) -> Reply {
 
 pub async fn read_reply(stream: &mut TcpStream, is_head: bool) -> Reply {
     let mut data = Vec::new();
-    let mut chunk = [0; 16 << 10];
+    let mut chunk = vec![0; 16 << 10];
     let end = loop {
         if let Some(end) = data.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;

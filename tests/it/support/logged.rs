@@ -18,7 +18,6 @@ use super::{KEY, START, TestOrigin};
 pub struct LoggedEdge {
     pub address: SocketAddr,
     pub admin: SocketAddr,
-    pub clock: Clock,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
     folder: TempDir,
@@ -26,23 +25,23 @@ pub struct LoggedEdge {
 
 impl LoggedEdge {
     /// An edge with the property `test` in front of `origin`. `format` is `text` or `json`; `extra` goes into the property.
-    pub async fn start(origin: &TestOrigin, format: &str, extra: &str) -> Self {
+    pub fn start(origin: &TestOrigin, format: &str, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let text = format!(
-            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = {:?}\nformat = \"{format}\"\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\naccess = {{ key = {{ hex = \"{KEY}\" }} }}\n{extra}\n",
-            folder.path().join("access.log"),
+            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = '{}'\nformat = \"{format}\"\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\naccess = {{ key = {{ hex = \"{KEY}\" }} }}\n{extra}\n",
+            folder.path().join("access.log").display(),
             origin.address
         );
         let clock = Clock::manual(Duration::from_secs(START));
         let metrics = Metrics::new();
         let parsed = config::parse(&text, "test.toml", Path::new("."), &metrics, clock.now());
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
-        let app = App::build(config, metrics, clock.clone()).expect("an edge");
+        let app = App::build(config, metrics, clock).expect("an edge");
         let address = app.addresses().expect("addresses").0[0];
         let admin = app.admin_address().expect("an admin listener");
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(app.run(shutdown.clone()));
-        Self { address, admin, clock, shutdown, running, folder }
+        Self { address, admin, shutdown, running, folder }
     }
 
     /// Ends the edge and reads what it has written.

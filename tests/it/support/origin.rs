@@ -209,15 +209,12 @@ async fn send(stream: &mut TcpStream, answer: &Answer, is_head: bool) -> std::io
     if is_head && !answer.head.is_empty() {
         return Ok(true);
     }
-    match answer.cut_after {
-        Some(bytes) => {
-            stream.write_all(&answer.body[..bytes.min(answer.body.len())]).await?;
-            stream.shutdown().await?;
-            Ok(false)
-        }
-        None => {
-            stream.write_all(&answer.body).await?;
-            Ok(true)
-        }
+    if let Some(bytes) = answer.cut_after {
+        stream.write_all(&answer.body[..bytes.min(answer.body.len())]).await?;
+        stream.shutdown().await?;
+        Ok(false)
+    } else {
+        stream.write_all(&answer.body).await?;
+        Ok(true)
     }
 }

@@ -1,7 +1,7 @@
 //! Codings within limits, and the choice of one.
 
 use super::super::encoding::{
-    Coding, EncodingError, Limits, choose, content_codings, decode, decode_all, encode,
+    Coding, EncodingError, Limits, choose, content_codings, decode, decode_all, decode_start, encode,
 };
 
 const ALL: [Coding; 3] = [Coding::Gzip, Coding::Br, Coding::Zstd];
@@ -95,4 +95,20 @@ fn the_client_chooses_by_weight_and_we_among_equals() {
     ] {
         assert_eq!(choose(header, &[Zstd, Br, Gzip]), expected, "{header:?}");
     }
+}
+
+#[test]
+fn the_start_of_a_coded_body_is_known_without_its_end() {
+    let text = "#EXTM3U\n".to_owned() + &"#EXTINF:4,\nsegment.ts\n".repeat(2_000);
+    for coding in [Coding::Identity, Coding::Gzip, Coding::Br, Coding::Zstd] {
+        let coded = encode(coding, text.as_bytes()).unwrap();
+        assert_eq!(decode_start(coding, &coded, 16), &text.as_bytes()[..16], "{coding:?}");
+        for end in [0, 1, 5] {
+            let start = decode_start(coding, &coded[..end.min(coded.len())], 16);
+            assert!(text.as_bytes().starts_with(&start), "{coding:?}");
+        }
+        assert!(decode_start(Coding::Gzip, text.as_bytes(), 16).is_empty());
+    }
+    let gzip = encode(Coding::Gzip, text.as_bytes()).unwrap();
+    assert_eq!(decode_start(Coding::Gzip, &gzip[..gzip.len() - 9], 16), &text.as_bytes()[..16]);
 }

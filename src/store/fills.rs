@@ -1,0 +1,183 @@
+//! One fetch per key, as a task of its own, whose bytes go to all who ask for the object while it arrives.
+
+mod flight;
+
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use http_body::Body;
+
+use crate::store::fill::{Fetched, Fill, Reader};
+use crate::store::fills::flight::Flight;
+use crate::store::flow::Flow;
+use crate::store::key::{AsItIs, Key};
+use crate::store::purge::{Purge, Scope};
+use crate::store::recent::Recent;
+use crate::store::tiers::{Purged, Tiers};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that wait for the head of one object.
+    pub waiters_max: usize,
+    /// A larger object is streamed to those who wait and not kept.
+    pub object_bytes_max: u64,
+    /// All arriving objects together; above it they are streamed and not kept.
+    pub flying_bytes_max: u64,
+    /// How far the slowest reader of an object that is not kept may be behind before its source has to wait.
+    pub window_bytes: u64,
+    /// How long such a reader may hold up others.
+    pub laggard_time_max: Duration,
+    /// How long a key is remembered whose answer was for one request alone; its requests do not wait for each other.
+    pub private_for: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            waiters_max: 1_000,
+            object_bytes_max: 64 << 20,
+            flying_bytes_max: 256 << 20,
+            window_bytes: 1 << 20,
+            laggard_time_max: Duration::from_secs(5),
+            private_for: Duration::from_mins(1),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} requests already wait for the same object")]
+pub struct Crowded(pub usize);
+
+/// The fetches under way, over the tiers into which they go.
+#[derive(Debug)]
+pub struct Fills<M, P, F> {
+    flying: DashMap<u128, Arc<Fill<M, P, F>>, AsItIs>,
+    private: Recent,
+    flying_bytes: Arc<AtomicU64>,
+    tiers: Arc<Tiers<M>>,
+    limits: Limits,
+}
+
+impl<M, P, F> Fills<M, P, F>
+where
+    M: Send + Sync + 'static,
+    P: Send + 'static,
+    F: Clone + Send + Sync + 'static,
+{
+    pub fn new(tiers: Arc<Tiers<M>>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            flying: DashMap::with_hasher(AsItIs::default()),
+            private: Recent::new(limits.private_for),
+            flying_bytes: Arc::default(),
+            tiers,
+            limits,
+        })
+    }
+
+    /// Joins the fetch of `key`, beginning it with `fetch` when none is under way. `fetch` is given the number of the
+    /// latest purge, for the objects that it makes itself.
+    pub fn open<B, Fetch>(
+        self: &Arc<Self>,
+        key: &Key,
+        fetch: impl FnOnce(u64) -> Fetch,
+    ) -> Result<Reader<M, P, F>, Crowded>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Display + Send,
+        Fetch: Future<Output = Fetched<M, P, F, B>> + Send + 'static,
+    {
+        if self.private.has(key.hash()) {
+            return Ok(self.begin(key, fetch, |_| ()));
+        }
+        match self.flying.entry(key.hash()) {
+            Entry::Vacant(place) => Ok(self.begin(key, fetch, |fill| drop(place.insert(fill)))),
+            Entry::Occupied(mut place) => {
+                let fill = place.get().clone();
+                if fill.key != *key {
+                    drop(place);
+                    return Ok(self.begin(key, fetch, |_| ()));
+                }
+                if fill.waiting() >= self.limits.waiters_max {
+                    self.tiers.counters().crowded.one();
+                    return Err(Crowded(self.limits.waiters_max));
+                }
+                let seat = if self.is_purged(&fill) { None } else { fill.flow.take_seat() };
+                match seat {
+                    Some(seat) => {
+                        drop(place);
+                        self.tiers.counters().collapsed.one();
+                        Ok(Reader::new(fill, seat, false))
+                    }
+                    None => Ok(self.begin(key, fetch, |fill| drop(place.insert(fill)))),
+                }
+            }
+        }
+    }
+
+    fn begin<B, Fetch>(
+        self: &Arc<Self>,
+        key: &Key,
+        fetch: impl FnOnce(u64) -> Fetch,
+        enlist: impl FnOnce(Arc<Fill<M, P, F>>),
+    ) -> Reader<M, P, F>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Display + Send,
+        Fetch: Future<Output = Fetched<M, P, F, B>> + Send + 'static,
+    {
+        let outlived = self.tiers.purges().latest();
+        let flow = Flow::new(self.flying_bytes.clone());
+        let seat = flow.take_seat().expect("a new flow has its beginning");
+        let fill = Fill::new(key.clone(), flow, outlived);
+        enlist(fill.clone());
+        self.tiers.counters().fills.one();
+        let flight = Flight::new(self.clone(), fill.clone());
+        tokio::spawn(flight.run(fetch(outlived)));
+        Reader::new(fill, seat, true)
+    }
+
+    fn is_purged(&self, fill: &Fill<M, P, F>) -> bool {
+        let verdict =
+            fill.with_tags(|tags| self.tiers.purges().verdict(fill.outlived, fill.key.text(), tags));
+        verdict.or(fill.purged()).is_some()
+    }
+
+    /// Purges what is kept and what is on its way.
+    pub async fn purge(&self, purge: &Purge) -> Purged {
+        if let Scope::Key(text) = &purge.scope {
+            let key = Key::new(&**text);
+            let fill = self.flying.get(&key.hash()).map(|fill| fill.clone());
+            if let Some(fill) = fill.filter(|fill| fill.key == key) {
+                fill.purge(purge.depth);
+            }
+        }
+        self.tiers.purge(purge).await
+    }
+
+    pub fn tiers(&self) -> &Arc<Tiers<M>> {
+        &self.tiers
+    }
+
+    /// Objects that are arriving and can be joined.
+    pub fn len(&self) -> usize {
+        self.flying.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    /// Bytes that are here of arriving objects.
+    pub fn bytes(&self) -> u64 {
+        self.flying_bytes.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests;
