@@ -20,15 +20,15 @@ class Server:
     process: subprocess.Popen
     ports: dict[str, int] = field(default_factory=dict)
 
-    def cpu_seconds(self) -> float:
+    def cpu_seconds(self) -> tuple[float, float]:
         """User and system time of all its processes, those that ended included."""
-        ticks = 0
+        user, system = 0, 0
         for position, pid in enumerate([self.process.pid, *children(self.process.pid)]):
             fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
+            user, system = user + int(fields[11]), system + int(fields[12])
             if position == 0:
-                ticks += int(fields[13]) + int(fields[14])
-        return ticks / TICKS_PER_SECOND
+                user, system = user + int(fields[13]), system + int(fields[14])
+        return user / TICKS_PER_SECOND, system / TICKS_PER_SECOND
 
     def stop(self) -> None:
         self.process.terminate()

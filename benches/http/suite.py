@@ -52,9 +52,11 @@ class Contender:
 
 @dataclass
 class Reading:
-    """One round of one server: microseconds of CPU for a request, requests a second, seconds of CPU for a gigabyte."""
+    """One round of one server: microseconds of CPU for a request (and those of them in user space), requests a second,
+    seconds of CPU for a gigabyte."""
 
     cpu_micros: float
+    user_micros: float
     rate: float
     cpu_seconds_per_gb: float
     errors: int
@@ -81,7 +83,7 @@ def main() -> None:
         else:
             shutil.rmtree(folder, ignore_errors=True)
     table = markdown(rows, [one.server.name for one in contenders])
-    print(table)
+    print(f"{options.rounds} rounds of {options.seconds:g} s; load average {os.getloadavg()[0]:.2f}\n\n{table}")
     if options.out:
         options.out.write_text(table + "\n")
     if options.json:
@@ -171,6 +173,7 @@ def measure(
         row["errors"] += sum(reading.errors for reading in found)
         row["servers"][name] = {
             "cpu_micros": statistics.median(reading.cpu_micros for reading in found),
+            "user_micros": statistics.median(reading.user_micros for reading in found),
             "rate": statistics.median(reading.rate for reading in found),
             "cpu_seconds_per_gb": statistics.median(reading.cpu_seconds_per_gb for reading in found),
             "all_cpu_micros": [round(reading.cpu_micros, 2) for reading in found],
@@ -229,14 +232,20 @@ def digest(body: bytes) -> str:
 def round_of(case: Case, one: Contender, paths: Path, length: int, options: argparse.Namespace) -> Reading:
     before = one.server.cpu_seconds()
     seen = load.run(case, one.port(case), paths, options.seconds, options.connections)
-    cpu = one.server.cpu_seconds() - before
+    user, system = (after - then for after, then in zip(one.server.cpu_seconds(), before, strict=True))
     if seen.requests == 0:
         raise SystemExit(f"{case.name}: {one.server.name} answered nothing")
     # Every body has the one right length: too few bytes are too short ones, too many are more than heads and framing.
     least = seen.requests * length
     most = (seen.requests + options.connections) * (length * 1.01 + HEADERS_BYTES_MAX)
     wrong = 0 if least <= seen.bytes <= most else seen.requests
-    return Reading(cpu / seen.requests * 1e6, seen.requests / seen.seconds, cpu / (least / 1e9), seen.errors + wrong)
+    return Reading(
+        cpu_micros=(user + system) / seen.requests * 1e6,
+        user_micros=user / seen.requests * 1e6,
+        rate=seen.requests / seen.seconds,
+        cpu_seconds_per_gb=(user + system) / (least / 1e9),
+        errors=seen.errors + wrong,
+    )
 
 
 def markdown(rows: list[dict], names: list[str]) -> str:
