@@ -1,5 +1,6 @@
 //! Builds every part from the configuration and joins them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,10 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::edge::Edge;
 use crate::edge::body::Body;
+use crate::edge::host::HostTable;
 use crate::edge::objects::Objects;
+use crate::edge::property::Property;
+use crate::origin::{Report, State};
 use crate::server::counters::ConnectionCounters;
 use crate::server::door::Refusal;
 use crate::server::listen::{Bound, ServerError, bind};
@@ -69,6 +73,7 @@ impl App {
         );
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
+        export_servers(&mut metrics, &config.properties);
         let nobody = Arc::new(metrics.property(""));
         let edge = Arc::new(Edge {
             properties: config.properties,
@@ -234,4 +239,37 @@ fn export_cache(metrics: &mut Metrics, objects: &Arc<Objects>) {
         "Bytes of objects that are arriving",
         Box::new(move || flying.bytes()),
     );
+}
+
+/// What each property's origin servers count, into the metrics.
+fn export_servers(metrics: &mut Metrics, properties: &HostTable<Arc<Property>>) {
+    type Pick = fn(&Report) -> u64;
+    let named: BTreeMap<Arc<str>, Arc<Property>> =
+        properties.values().map(|property| (property.name.clone(), property.clone())).collect();
+    let numbers: [(&str, &str, bool, Pick); 5] = [
+        ("origin_server_requests", "Requests to a server of an origin", false, |of| of.requests),
+        ("origin_server_failures", "Failures of a server of an origin", false, |of| of.failures),
+        ("origin_server_ejections", "How often a server of an origin was put out", false, |of| of.ejections),
+        ("origin_server_under_way", "Requests to a server that are under way", true, |of| {
+            of.under_way as u64
+        }),
+        ("origin_server_up", "Whether a server of an origin is asked: 1 or 0", true, |of| {
+            u64::from(of.state == State::Up)
+        }),
+    ];
+    for (name, help, is_level, pick) in numbers {
+        let properties: Vec<Arc<Property>> = named.values().cloned().collect();
+        let readings = move || {
+            let of = |property: &Arc<Property>| {
+                let name = property.name.to_string();
+                let servers = property.source.servers();
+                servers.into_iter().map(move |report| {
+                    let value = pick(&report);
+                    (vec![("property", name.clone()), ("server", report.name)], value)
+                })
+            };
+            properties.iter().flat_map(of).collect()
+        };
+        metrics.export_labelled(name, help, is_level, Box::new(readings));
+    }
 }

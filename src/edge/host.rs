@@ -129,6 +129,13 @@ impl<T> HostTable<T> {
         self.any.sort_by_key(|(port, _)| port.is_none());
     }
 
+    /// All that answer for some host; one with several hosts comes as often.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        let exact = self.exact.values().flatten().map(|(_, value)| value);
+        let below = self.below.iter().map(|(_, _, value)| value);
+        exact.chain(below).chain(self.any.iter().map(|(_, value)| value))
+    }
+
     /// What answers for `host` (without port, any case) on `port`.
     pub fn select(&self, host: &str, port: Option<u16>) -> Option<&T> {
         let host = lower(host.strip_suffix('.').unwrap_or(host));

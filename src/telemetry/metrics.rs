@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -50,7 +51,8 @@ impl Kind {
 /// Classes of results, as the `result` label has them.
 const RESULTS: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-type Labels = Vec<(&'static str, String)>;
+/// Names and values.
+pub type Labels = Vec<(&'static str, String)>;
 
 /// All metrics of a process.
 #[derive(Debug)]
@@ -98,6 +100,9 @@ pub struct PropertyMetrics {
     pub cache_misses: Counter,
     pub cache_collapsed: Counter,
 }
+
+/// Numbers that somebody else keeps, each with its labels.
+pub type Readings = Box<dyn Fn() -> Vec<(Labels, u64)> + Send + Sync>;
 
 /// A number that somebody else counts, read when the metrics are read.
 pub type Reading = Box<dyn Fn() -> u64 + Send + Sync>;
@@ -209,6 +214,12 @@ impl Metrics {
         }));
     }
 
+    /// Exports numbers that another part keeps, one for each set of labels.
+    pub fn export_labelled(&mut self, name: &str, help: &str, is_level: bool, readings: Readings) {
+        let (name, help) = (name.to_owned(), help.to_owned());
+        self.registry.register_collector(Box::new(Labelled { name, help, readings, is_level }));
+    }
+
     /// The text that Prometheus reads (`OpenMetrics` 1.0).
     pub fn exposition(&self) -> String {
         let mut text = String::new();
@@ -280,6 +291,39 @@ impl prometheus_client::collector::Collector for Foreign {
     }
 }
 
+struct Labelled {
+    name: String,
+    help: String,
+    readings: Readings,
+    is_level: bool,
+}
+
+impl std::fmt::Debug for Labelled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Labelled").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl prometheus_client::collector::Collector for Labelled {
+    fn encode(
+        &self,
+        mut encoder: prometheus_client::encoding::DescriptorEncoder<'_>,
+    ) -> Result<(), std::fmt::Error> {
+        use prometheus_client::encoding::EncodeMetric;
+        let kind = if self.is_level { MetricType::Gauge } else { MetricType::Counter };
+        let mut family = encoder.encode_descriptor(&self.name, &self.help, None, kind)?;
+        for (labels, value) in (self.readings)() {
+            let one = family.encode_family(&labels)?;
+            if self.is_level {
+                ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(one)?;
+            } else {
+                ConstCounter::new(value).encode(one)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Metrics shared by the parts of a process.
 pub type Shared = Arc<Metrics>;
 
@@ -311,6 +355,19 @@ mod tests {
             );
             assert!(text.contains(&line), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_with_labels_are_one_family() {
+        let mut metrics = Metrics::new();
+        let readings = || vec![(vec![("server", "a".to_owned())], 1), (vec![("server", "b".to_owned())], 2)];
+        metrics.export_labelled("served", "Answers", false, Box::new(readings));
+        let text = metrics.exposition();
+        assert!(text.contains("# TYPE sluicegate_served counter"), "{text}");
+        assert!(
+            text.contains("sluicegate_served_total{server=\"a\"} 1\nsluicegate_served_total{server=\"b\"} 2"),
+            "{text}"
+        );
     }
 
     #[test]

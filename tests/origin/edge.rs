@@ -56,8 +56,8 @@ async fn viewers_do_not_notice_a_server_that_is_down() {
         nobody().await,
         up.address
     ));
-    for _ in 0..8 {
-        let answer = edge.get("/1.ts", "").await;
+    for number in 0..8 {
+        let answer = edge.get(&format!("/{number}.ts"), "").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("segment"), "{answer}");
     }
     let property = edge.app.properties.select("a.example", None).expect("a property");
