@@ -1,109 +1,57 @@
-//! How long a playlist may be used without asking the origin again: a short form of the rules, for what is kept whole.
+//! How long a playlist, which is kept whole and personalised after the store, may be used without asking the origin again.
 
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, SET_COOKIE, VARY};
+use http::header::{ACCEPT_ENCODING, ORIGIN};
+use http::{HeaderMap, Method, StatusCode};
 
-/// How long a shared cache may use this answer, from now on; zero when it may not be kept.
-///
-/// RFC 9111 §4.2.1, in its order: `s-maxage`, `max-age`, `Expires` less `Date`; where the origin says nothing,
-/// `default`, which depends on the kind of the answer. The answer's `Age` is taken off (§4.2.3). Not kept at all
-/// (§3): `no-store`, `private`, `no-cache` without validation, `Set-Cookie`, and a `Vary` on anything but
-/// `Accept-Encoding` and `Origin`, which this edge answers itself.
-pub fn lifetime(headers: &HeaderMap, default: Duration) -> Duration {
-    if headers.contains_key(SET_COOKIE) || varies_beyond_the_edge(headers) {
+use super::directives::{Flag, RequestDirectives, ResponseDirectives};
+use super::exchange::Exchange;
+use super::freshness::Verdict;
+use super::rules::{Rules, Unstated};
+use super::storable::storable;
+use super::vary::Selection;
+
+/// How long this playlist may be used from `now` on; zero when it may not be kept. `default` is the lifetime of its kind,
+/// where the origin states none. It is decoded and answered with CORS here, so that a `Vary` on those two selects nothing;
+/// one that varies by anything else is not kept.
+pub fn lifetime(headers: &HeaderMap, default: Duration, now: Duration) -> Duration {
+    let rules = Rules {
+        unstated: Unstated::Lifetime(default),
+        vary_ignored: vec![ORIGIN, ACCEPT_ENCODING],
+        ..Rules::default()
+    };
+    let (request, directives) = (HeaderMap::new(), ResponseDirectives::read(headers));
+    // A field that is for one viewer alone would have to be taken out for the others: not worth it for a playlist.
+    if varies(headers) || !directives.withheld.is_empty() {
         return Duration::ZERO;
     }
-    let control = Directives::read(headers);
-    if control.forbids {
-        return Duration::ZERO;
-    }
-    let stated = control.shared_max_age.or(control.max_age).or_else(|| expires_after(headers));
-    let age = headers.get(AGE).and_then(|age| age.to_str().ok()).and_then(|age| seconds(age.trim()));
-    match stated {
-        Some(lifetime) => lifetime.saturating_sub(age.unwrap_or_default()),
-        None => default,
+    let exchange = Exchange {
+        method: &Method::GET,
+        target: "",
+        request: &request,
+        status: StatusCode::OK,
+        response: headers,
+        directives: &directives,
+        requested: now,
+        received: now,
+    };
+    match storable(&exchange, &rules) {
+        Ok(freshness) if freshness.serve(now, &RequestDirectives::default(), &rules) == Verdict::Fresh => {
+            freshness.lifetime.saturating_sub(freshness.age(now))
+        }
+        Ok(_) | Err(_) => Duration::ZERO,
     }
 }
 
 /// Whether this answer was made for the one who asked: it says `private` (RFC 9111 §5.2.2.7), or it varies by more than
 /// the edge answers for itself. Others who wait for the same object have to ask on their own.
 pub fn is_for_one(headers: &HeaderMap) -> bool {
-    Directives::read(headers).is_private || varies_beyond_the_edge(headers)
+    ResponseDirectives::read(headers).has(Flag::Private) || varies(headers)
 }
 
-#[derive(Default)]
-struct Directives {
-    forbids: bool,
-    is_private: bool,
-    max_age: Option<Duration>,
-    shared_max_age: Option<Duration>,
-}
-
-impl Directives {
-    fn read(headers: &HeaderMap) -> Self {
-        let mut read = Self::default();
-        for value in headers.get_all(CACHE_CONTROL) {
-            // A directive list that is not text cannot be understood: towards the origin.
-            let Ok(value) = value.to_str() else {
-                read.forbids = true;
-                continue;
-            };
-            for directive in value.split(',') {
-                read.take(directive.trim());
-            }
-        }
-        read
-    }
-
-    fn take(&mut self, directive: &str) {
-        let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
-        // RFC 9111 §5.2: a recipient ought to accept both the token and the quoted-string form.
-        let argument = argument.trim().trim_matches('"');
-        let name = name.trim();
-        self.is_private |= name.eq_ignore_ascii_case("private");
-        if ["no-store", "private", "no-cache"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
-            self.forbids = true;
-        } else if name.eq_ignore_ascii_case("max-age") {
-            self.max_age =
-                Some(self.max_age.unwrap_or(Duration::MAX).min(seconds(argument).unwrap_or_default()));
-        } else if name.eq_ignore_ascii_case("s-maxage") {
-            let stated = seconds(argument).unwrap_or_default();
-            self.shared_max_age = Some(self.shared_max_age.unwrap_or(Duration::MAX).min(stated));
-        }
-    }
-}
-
-/// RFC 9111 §1.2.2: a number too great to represent is 2147483648 or more.
-fn seconds(text: &str) -> Option<Duration> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(Duration::from_secs(text.parse::<u64>().unwrap_or(u64::MAX).min(2_147_483_648)))
-}
-
-fn expires_after(headers: &HeaderMap) -> Option<Duration> {
-    let expires = headers.get(EXPIRES)?;
-    // RFC 9111 §5.3: "a cache MUST treat invalid date formats, especially including the value "0", as … in the past".
-    let read =
-        |value: &http::HeaderValue| value.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok());
-    let (Some(expires), Some(date)) = (read(expires), headers.get(DATE).and_then(read)) else {
-        return Some(Duration::ZERO);
-    };
-    Some(expires.duration_since(date).unwrap_or_default())
-}
-
-fn varies_beyond_the_edge(headers: &HeaderMap) -> bool {
-    headers.get_all(VARY).iter().any(|value| {
-        value.to_str().map_or(true, |value| {
-            value.split(',').map(str::trim).any(|name| {
-                !name.is_empty()
-                    && !name.eq_ignore_ascii_case("accept-encoding")
-                    && !name.eq_ignore_ascii_case("origin")
-            })
-        })
-    })
+fn varies(headers: &HeaderMap) -> bool {
+    Selection::read(headers, &[ORIGIN, ACCEPT_ENCODING]) != Selection::Always
 }
 
 #[cfg(test)]
@@ -112,6 +60,7 @@ mod tests {
 
     use super::*;
 
+    const NOW: Duration = Duration::from_secs(1_700_000_000);
     const DEFAULT: Duration = Duration::from_secs(7);
 
     fn seconds_of(fields: &[(&'static str, &'static str)]) -> u64 {
@@ -119,7 +68,7 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        lifetime(&headers, DEFAULT).as_secs()
+        lifetime(&headers, DEFAULT, NOW).as_secs()
     }
 
     #[test]
