@@ -26,7 +26,7 @@ class Case:
 
     @property
     def counts_bytes(self) -> bool:
-        return self.file.startswith("seg") and "1k" not in self.file
+        return self.file.startswith(("seg", "live")) and "1k" not in self.file
 
 
 CACHED = "proxy_cache, secure_link"
@@ -50,7 +50,7 @@ def _all() -> list[Case]:
         Case("c-1800-path", "playlist, 1800 segments, path", "p1800.m3u8", "cached", note=f"{CACHED}; rewrites nothing")
     )
     cases += [
-        Case(f"d-{size}", f"uncached {size} segment", f"seg{size}.m4s", "pass", note=PLAIN) for size in ("1k", "1m")
+        Case(f"d-{size}", f"uncached {size} segment", f"live{size}.m4s", "pass", note=PLAIN) for size in ("1k", "1m")
     ]
     for protocol, label in [("h1s", "h1"), ("h2", "h2")]:
         for size in ("1k", "1m"):
@@ -59,7 +59,7 @@ def _all() -> list[Case]:
             )
         for size in ("1k", "1m"):
             cases.append(
-                Case(f"e-d-{size}-{label}", f"uncached {size} segment, TLS {label}", f"seg{size}.m4s", "pass", protocol, note=PLAIN)
+                Case(f"e-d-{size}-{label}", f"uncached {size} segment, TLS {label}", f"live{size}.m4s", "pass", protocol, note=PLAIN)
             )
         cases.append(
             Case(

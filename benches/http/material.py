@@ -20,6 +20,8 @@ def make_objects(folder: Path) -> dict[str, bytes]:
     """Writes the origin's files below `folder`/vod and returns them by name."""
     random.seed(4711)
     objects = {f"seg{name}.m4s": random.randbytes(size) for name, size in SEGMENTS.items()}
+    # The origin says of these that nobody may keep them: what is asked of it each time.
+    objects |= {f"live{name}.m4s": random.randbytes(SEGMENTS[name]) for name in ("1k", "1m")}
     for name, count in PLAYLISTS.items():
         objects[f"{name}.m3u8"] = media_playlist(count)
     objects["master.m3u8"] = multivariant()
