@@ -23,7 +23,7 @@ use crate::domain::token::edgeauth::{self, Delimiters};
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostPattern;
-use crate::edge::property::{Caching, Carrier, Lifetimes, Property, QueryRule};
+use crate::edge::property::{Caching, Carrier, Lifetimes, ObjectLifetimes, Property, QueryRule};
 use crate::lab::origin::Streams;
 use crate::telemetry::metrics::Metrics;
 
@@ -118,13 +118,15 @@ pub fn accept(
             },
             playlist: typed.cache.playlist_ttl.0,
         },
-        caching: Caching {
-            is_on: typed.cache.objects,
-            segment: typed.cache.segment_ttl.0,
-            negative: typed.cache.negative_ttl.0,
-            stale_while_revalidate: typed.cache.stale_while_revalidate.0,
-            stale_if_error: typed.cache.stale_if_error.0,
-        },
+        caching: Caching::new(
+            typed.cache.objects,
+            ObjectLifetimes {
+                segment: typed.cache.segment_ttl.0,
+                negative: typed.cache.negative_ttl.0,
+                stale_while_revalidate: typed.cache.stale_while_revalidate.0,
+                stale_if_error: typed.cache.stale_if_error.0,
+            },
+        ),
         hosts: token_hosts?,
         manifest: manifest::Options {
             unknown_tags: typed.manifest.unknown_tags,

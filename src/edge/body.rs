@@ -52,9 +52,17 @@ impl Content {
             Self::Arriving(body) => body.size_hint().exact(),
         }
     }
+}
 
-    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
-        match self {
+impl HttpBody for Content {
+    type Data = Bytes;
+    type Error = SendError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => {
                 let frame = bytes.split_to(bytes.len().min(FRAME_BYTES));
@@ -71,7 +79,7 @@ impl Content {
         }
     }
 
-    fn is_end(&self) -> bool {
+    fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_empty(),
@@ -80,29 +88,8 @@ impl Content {
             Self::Arriving(body) => body.is_end_stream(),
         }
     }
-}
-
-/// The body of an origin's answer on its way into the cache.
-#[derive(Debug)]
-pub struct SharedContent(pub Content);
-
-impl HttpBody for SharedContent {
-    type Data = Bytes;
-    type Error = SendError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
-        self.0.next(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end()
-    }
-
     fn size_hint(&self) -> SizeHint {
-        self.0.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -150,7 +137,7 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
-        let polled = self.content.next(context);
+        let polled = Pin::new(&mut self.content).poll_frame(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -162,11 +149,11 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_end()
+        self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.content.size_hint()
     }
 }
 

@@ -41,12 +41,6 @@ pub enum EdgeError {
     UnaskedNotModified,
     #[error("{0}")]
     Join(#[from] JoinError),
-    #[error("{0} requests already wait for the same object")]
-    Crowded(usize),
-    #[error("the head of a shared object did not come within {0:?}")]
-    Late(std::time::Duration),
-    #[error("the fetch of a shared object ended without an answer")]
-    Lost,
 }
 
 impl From<Reason> for EdgeError {
@@ -97,10 +91,9 @@ impl EdgeError {
                 | OriginError::WrongPart(_)
                 | OriginError::Redirects(_) => StatusCode::BAD_GATEWAY,
             },
-            Self::Join(JoinError::Crowded(_)) | Self::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Join(JoinError::Late(_)) | Self::Late(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Join(JoinError::Late(_)) => StatusCode::GATEWAY_TIMEOUT,
             Self::Join(JoinError::Lost)
-            | Self::Lost
             | Self::Body(_)
             | Self::PlaylistTooLarge(_)
             | Self::Encoding(_)
@@ -126,10 +119,7 @@ impl EdgeError {
             | Self::UnaskedPart
             | Self::WrongPart
             | Self::UnaskedNotModified
-            | Self::Join(_)
-            | Self::Crowded(_)
-            | Self::Late(_)
-            | Self::Lost => None,
+            | Self::Join(_) => None,
         }
     }
 

@@ -50,10 +50,7 @@ pub fn count_error(property: &Property, error: &EdgeError) {
         | EdgeError::Method
         | EdgeError::Path(_)
         | EdgeError::Denied(_)
-        | EdgeError::Join(_)
-        | EdgeError::Crowded(_)
-        | EdgeError::Late(_)
-        | EdgeError::Lost => 0,
+        | EdgeError::Join(_) => 0,
     };
 }
 

@@ -15,6 +15,7 @@ use crate::domain::cache::vary::Selector;
 use crate::domain::cache::{ranges, targeted};
 use crate::store::fill::{Growing, Opened, WaitError};
 use crate::store::fills::Fills;
+use crate::store::flights::JoinError;
 use crate::store::key::Key;
 use crate::store::object::Object;
 
@@ -80,7 +81,7 @@ impl Edge {
     ) -> Result<Obtained, EdgeError> {
         let rules = property.caching.rules(wanted.kind);
         let (key, stored) = self.look_up(property, wanted, key);
-        let verdict = stored.as_ref().map(|object| verdict(object, wanted, &rules, now));
+        let verdict = stored.as_ref().map(|object| verdict(object, wanted, rules, now));
         if let Some(object) = &stored {
             let (headers, received) = (&object.meta().headers, object.meta().freshness.received);
             let status = object.meta().status;
@@ -95,7 +96,7 @@ impl Edge {
                 return Ok(Obtained::Found(Found::Stored(object.clone()), How::Hit));
             }
             (Some(object), Some(Verdict::StaleWhileRevalidate)) => {
-                self.refresh(property, wanted, &key, object.clone(), rules, now);
+                self.refresh(property, wanted, &key, object.clone(), rules.clone(), now);
                 property.metrics.cache_hits.inc();
                 return Ok(Obtained::Found(Found::Stored(object.clone()), How::Stale));
             }
@@ -111,7 +112,7 @@ impl Edge {
             Some(Verdict::StaleIfError { until }) if now < until => stored.clone(),
             Some(_) | None => None,
         };
-        let opened = match self.open(property, wanted, &key, stored, rules, now) {
+        let opened = match self.open(property, wanted, &key, stored, rules.clone(), now) {
             Ok((reader, how)) => (reader.opened(self.wait).await, how),
             Err(crowded) => return spare_or(property, spare, crowded),
         };
@@ -131,8 +132,10 @@ impl Edge {
                 None => self.stream(property, wanted, key.text().to_owned(), now).await,
             },
             (Ok(Opened::Failed(error)), _) => spare_or(property, spare, error),
-            (Err(WaitError::Late(wait)), _) => spare_or(property, spare, EdgeError::Late(wait)),
-            (Err(WaitError::Lost), _) => spare_or(property, spare, EdgeError::Lost),
+            (Err(WaitError::Late(wait)), _) => {
+                spare_or(property, spare, EdgeError::Join(JoinError::Late(wait)))
+            }
+            (Err(WaitError::Lost), _) => spare_or(property, spare, EdgeError::Join(JoinError::Lost)),
         }
     }
 
@@ -160,7 +163,7 @@ impl Edge {
         wanted: &Wanted<'_>,
         key: &Key,
         stored: Option<Stored>,
-        rules: Rules,
+        rules: Arc<Rules>,
         now: Duration,
     ) -> Result<(crate::store::fill::Reader<Meta, Private, EdgeError>, How), EdgeError> {
         let question = Question {
@@ -174,7 +177,7 @@ impl Edge {
         let reader = self
             .objects
             .open(key, |latest| question.ask(latest))
-            .map_err(|crowded| EdgeError::Crowded(crowded.0))?;
+            .map_err(|crowded| EdgeError::Join(JoinError::Crowded(crowded.0)))?;
         let how = if reader.leads() { How::Miss } else { How::Collapsed };
         match how {
             How::Miss => property.metrics.cache_misses.inc(),
@@ -191,7 +194,7 @@ impl Edge {
         wanted: &Wanted<'_>,
         key: &Key,
         object: Stored,
-        rules: Rules,
+        rules: Arc<Rules>,
         now: Duration,
     ) {
         let Ok((reader, _)) = self.open(property, wanted, key, Some(object), rules, now) else { return };

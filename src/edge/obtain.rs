@@ -104,7 +104,8 @@ impl Edge {
         now: Duration,
     ) -> Result<Obtained, EdgeError> {
         let key = wanted.place.key(property);
-        if wanted.is_shareable(property) {
+        let is_shareable = wanted.is_shareable(property);
+        if is_shareable {
             if let Some(playlist) = self.playlists.fresh(&key, now) {
                 property.metrics.cache_hits.inc();
                 return Ok(Obtained::Shared(Object::Playlist(playlist), How::Hit));
@@ -117,8 +118,7 @@ impl Edge {
             let object = fetch_whole(property, &wanted.place, wanted.headers(property), now).await?;
             return Ok(Obtained::Shared(object, How::Miss));
         }
-        let is_cacheable = wanted.is_shareable(property) && property.caching.is_on;
-        if is_cacheable && matches!(wanted.method, Method::GET | Method::HEAD) {
+        if is_shareable && property.caching.is_on && matches!(wanted.method, Method::GET | Method::HEAD) {
             return self.cached(property, wanted, &key, now).await;
         }
         self.stream(property, wanted, key, now).await

@@ -79,11 +79,17 @@ pub struct Lifetimes {
     pub playlist: Duration,
 }
 
-/// How long objects are kept, where the origin does not say.
+/// How objects are cached: by rules that are made once, one set for each kind.
 #[derive(Clone, Debug)]
 pub struct Caching {
     /// Whether anything but playlists is kept at all.
     pub is_on: bool,
+    by_kind: [Arc<rules::Rules>; Kind::ALL.len()],
+}
+
+/// How long objects are kept, where the origin does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectLifetimes {
     pub segment: Duration,
     pub negative: Duration,
     pub stale_while_revalidate: Duration,
@@ -91,8 +97,18 @@ pub struct Caching {
 }
 
 impl Caching {
+    pub fn new(is_on: bool, lifetimes: ObjectLifetimes) -> Self {
+        Self { is_on, by_kind: Kind::ALL.map(|kind| Arc::new(lifetimes.rules(kind))) }
+    }
+
     /// The rules for an object of this kind.
-    pub fn rules(&self, kind: Kind) -> rules::Rules {
+    pub fn rules(&self, kind: Kind) -> &Arc<rules::Rules> {
+        &self.by_kind[kind as usize]
+    }
+}
+
+impl ObjectLifetimes {
+    fn rules(self, kind: Kind) -> rules::Rules {
         rules::Rules {
             unstated: match kind {
                 Kind::Segment => Unstated::Lifetime(self.segment),

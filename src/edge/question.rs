@@ -17,7 +17,7 @@ use crate::domain::headers::hop;
 use crate::store::fill::{Answer, Fetched, Source};
 use crate::store::object::{Description, detached, headers_bytes};
 
-use super::body::{Content, SharedContent};
+use super::body::Content;
 use super::error::EdgeError;
 use super::objects::{Meta, Private, Stored};
 use super::property::Property;
@@ -31,12 +31,12 @@ pub struct Question {
     pub place: Place,
     pub headers: HeaderMap,
     pub stored: Option<Stored>,
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     pub now: Duration,
 }
 
 impl Question {
-    pub async fn ask(mut self, latest_purge: u64) -> Fetched<Meta, Private, EdgeError, SharedContent> {
+    pub async fn ask(mut self, latest_purge: u64) -> Fetched<Meta, Private, EdgeError, Content> {
         validation::unconditional(&mut self.headers);
         if let Some(stored) = &self.stored {
             validation::make_conditional(&mut self.headers, &stored.meta().headers);
@@ -60,7 +60,7 @@ impl Question {
         self,
         response: Response<Content>,
         latest_purge: u64,
-    ) -> Result<Fetched<Meta, Private, EdgeError, SharedContent>, EdgeError> {
+    ) -> Result<Fetched<Meta, Private, EdgeError, Content>, EdgeError> {
         let (mut parts, mut content) = response.into_parts();
         if parts.status == StatusCode::NOT_MODIFIED
             && let Some(stored) = &self.stored
@@ -74,8 +74,7 @@ impl Question {
         let Some(description) = described else {
             return Ok(Fetched::Private(Response::from_parts(parts, content)));
         };
-        let body = SharedContent(content);
-        Ok(Fetched::Shared(Answer { description, length, body, source: Source::Origin }))
+        Ok(Fetched::Shared(Answer { description, length, body: content, source: Source::Origin }))
     }
 
     /// RFC 9111 §4.3.4: the origin confirms what is stored, and updates its header fields.
@@ -84,7 +83,7 @@ impl Question {
         stored: &Stored,
         update: &HeaderMap,
         latest_purge: u64,
-    ) -> Fetched<Meta, Private, EdgeError, SharedContent> {
+    ) -> Fetched<Meta, Private, EdgeError, Content> {
         let set_cookie = self.rules.set_cookie;
         let mut headers = validation::freshened(&stored.meta().headers, &detached(update), set_cookie);
         stamp(&mut headers, self.now);
@@ -93,7 +92,7 @@ impl Question {
             Freshness::of(&self.exchange(stored.meta().status, &headers, &directives), &self.rules);
         let meta = Meta { headers, freshness, ..stored.meta().clone() };
         Fetched::Whole(Arc::new(
-            stored.described_anew(Arc::new(description(meta, self.rules_kind())), latest_purge),
+            stored.described_anew(Arc::new(description(meta, self.may_rest_on_disk())), latest_purge),
         ))
     }
 
@@ -108,7 +107,7 @@ impl Question {
         hop::strip(&mut kept);
         withhold(&mut kept, &directives.withheld, self.rules.set_cookie);
         kept.remove(CONTENT_LENGTH);
-        Some(description(Meta { status, headers: kept, freshness, selector }, self.rules_kind()))
+        Some(description(Meta { status, headers: kept, freshness, selector }, self.may_rest_on_disk()))
     }
 
     fn exchange<'a>(
@@ -130,7 +129,7 @@ impl Question {
     }
 
     /// Whether it is worth a disk: what lives for a while.
-    fn rules_kind(&self) -> bool {
+    fn may_rest_on_disk(&self) -> bool {
         matches!(self.rules.unstated, Unstated::Lifetime(_))
     }
 }

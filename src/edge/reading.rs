@@ -15,9 +15,10 @@ use crate::domain::headers::hop;
 use crate::domain::manifest::base::Base;
 use crate::domain::manifest::template::Template;
 use crate::domain::manifest::{self, classify, encoding};
-use crate::store::playlists::{Playlist, detached};
+use crate::store::object::detached;
+use crate::store::playlists::Playlist;
 
-use super::body::{Content, SendError, SharedContent};
+use super::body::{Content, SendError};
 use super::error::EdgeError;
 use super::obtain::Object;
 use super::property::Property;
@@ -105,7 +106,7 @@ pub async fn collect(content: Content, bytes_max: usize) -> Result<Bytes, EdgeEr
             Err(EdgeError::PlaylistTooLarge(bytes_max))
         };
     }
-    let mut rest = SharedContent(content);
+    let mut rest = content;
     let mut body = BytesMut::new();
     while let Some(frame) = rest.frame().await {
         if let Ok(data) = frame?.into_data() {

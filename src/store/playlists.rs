@@ -11,6 +11,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sha2::{Digest, Sha256};
 
 use crate::domain::manifest::template::Template;
+use crate::store::object::detached;
 
 /// A playlist of the origin.
 #[derive(Debug)]
@@ -65,17 +66,6 @@ impl Playlist {
     fn weight(&self) -> u64 {
         (self.template.source().len() + self.template.weight_bytes() + self.headers.len() * 64 + 512) as u64
     }
-}
-
-/// Copies of all values: hyper's values are slices of a connection's read buffer and would keep it alive.
-pub fn detached(headers: &HeaderMap) -> HeaderMap {
-    let mut copy = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
-            copy.append(name.clone(), value);
-        }
-    }
-    copy
 }
 
 #[derive(Clone, Debug)]
