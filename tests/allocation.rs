@@ -1,7 +1,7 @@
 //! Admitting a segment allocates nothing: it happens on every request.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
+
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -9,30 +9,6 @@ use sluicegate::domain::session::{At, Carry, Life, Sessions, Settings};
 use sluicegate::domain::token::grant::Grant;
 use sluicegate::domain::token::key::Secret;
 use sluicegate::domain::uri::path::normalise;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator that counts can only be written so")]
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from the system's allocator with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn admitting_a_segment_does_not_allocate() {
@@ -54,10 +30,10 @@ fn admitting_a_segment_does_not_allocate() {
     let at = At { path: "/vod/a/720p/42.m4s", client: "203.0.113.7".parse().expect("an address"), salt: b"" };
     for text in [&component, &query] {
         let value = text.strip_prefix("hdntl=").expect("it begins with its name");
-        let before = ALLOCATIONS.with(Cell::get);
+        let before = counting::allocations();
         let admitted = black_box(sessions.admit(value, &at, now));
         let is_normal = black_box(normalise(at.path)).is_ok();
-        let after = ALLOCATIONS.with(Cell::get);
+        let after = counting::allocations();
         assert!(admitted.is_ok_and(|admitted| admitted.id() == Some("6547d31b")) && is_normal);
         assert_eq!(after, before, "{text}");
     }

@@ -4,8 +4,8 @@
 //! Where the other one is known to differ from the RFCs the cases are left out, each with the reason beside
 //! it.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
+
 use std::hint::black_box;
 use std::time::{Duration, SystemTime};
 
@@ -27,30 +27,6 @@ use sluicegate::domain::cache::{date, ranges, validation};
 /// Sun, 06 Nov 1994 08:49:37 GMT
 const NOW: Duration = Duration::from_secs(784_111_777);
 const TARGET: &str = "https://example.com/a";
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator that counts can only be written so")]
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from the system's allocator with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn headers(fields: &[(&str, String)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -425,7 +401,7 @@ fn a_hit_allocates_nothing() {
     request.insert(RANGE, HeaderValue::from_static("bytes=0-1023"));
     request.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, br"));
 
-    let before = ALLOCATIONS.with(Cell::get);
+    let before = counting::allocations();
     let is_selected = black_box(selector.selects(&request));
     let verdict =
         black_box(freshness.serve(NOW + Duration::from_secs(5), &RequestDirectives::read(&request), &rules));
@@ -433,7 +409,7 @@ fn a_hit_allocates_nothing() {
         black_box(precondition::evaluate(&Method::GET, &request, StatusCode::OK, &sample.response, NOW));
     let holds = black_box(precondition::range_holds(&request, &sample.response, NOW));
     let range = black_box(ranges::read(&Method::GET, &request).map(|asked| asked.resolve(4_096)));
-    let after = ALLOCATIONS.with(Cell::get);
+    let after = counting::allocations();
 
     assert_eq!((is_selected, verdict, condition, holds), (true, Verdict::Fresh, Precondition::Met, true));
     assert_eq!(range, Some(ranges::Resolved::Part(ranges::Part { first: 0, last: 1023 })));

@@ -1,12 +1,7 @@
 //! Personalising allocates per playlist, not per URI: a counting allocator looks on.
 
-#![expect(
-    unsafe_code,
-    reason = "an allocator that counts is an unsafe trait; it hands every call on to the system's"
-)]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
@@ -15,33 +10,10 @@ use sluicegate::domain::manifest::base::{Base, Hosts};
 use sluicegate::domain::manifest::placement::Placement;
 use sluicegate::domain::manifest::template::Template;
 
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 fn allocations<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = ALLOCATIONS.with(Cell::get);
+    let before = counting::allocations();
     let result = work();
-    (ALLOCATIONS.with(Cell::get) - before, result)
+    (counting::allocations() - before, result)
 }
 
 fn template(segments: usize, reference: &str) -> Template {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::field;
+
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -18,15 +20,7 @@ pub struct Reply {
 
 impl Reply {
     pub fn header(&self, name: &str) -> Option<String> {
-        let values: Vec<&str> = self
-            .head
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(':'))
-            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-            .collect();
-        (!values.is_empty()).then(|| values.join(", "))
+        field(&self.head, name)
     }
 
     pub fn text(&self) -> String {

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use super::field;
+
 /// What the origin sends for a path.
 #[derive(Clone, Default)]
 pub struct Answer {
@@ -91,15 +93,7 @@ impl Asked {
 
     /// The values of a header field, joined by a comma.
     pub fn header(&self, name: &str) -> Option<String> {
-        let values: Vec<&str> = self
-            .head
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(':'))
-            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-            .collect();
-        (!values.is_empty()).then(|| values.join(", "))
+        field(&self.head, name)
     }
 }
 
