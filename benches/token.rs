@@ -8,8 +8,10 @@ use sluicegate::domain::session::{At, Carry, Life, Sessions, Settings as Session
 use sluicegate::domain::token::acl;
 use sluicegate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
 use sluicegate::domain::token::edgeauth::verify::Verifier;
-use sluicegate::domain::token::edgeauth::{Delimiters, Presented, Settings};
+use sluicegate::domain::token::edgeauth::{Delimiters, Settings};
 use sluicegate::domain::token::key::{Algorithm, Secret};
+use sluicegate::domain::token::keys::Keys;
+use sluicegate::domain::token::presented::Presented;
 use sluicegate::domain::uri::path::normalise;
 
 const NOW: Duration = Duration::from_secs(1_700_000_000);
@@ -35,7 +37,7 @@ fn tokens(criterion: &mut Criterion) {
     };
     let token = sign(&request).expect("a token");
     let verifier = Verifier::new(Settings::with_key(key.clone()));
-    let presented = Presented { value: &token, path: PATH, raw_path: PATH, query: "", client };
+    let presented = Presented::for_path(&token, PATH, client);
     let grant = verifier.verify(&presented, NOW).expect("a grant");
     criterion.bench_function("access token: verify", |bencher| {
         bencher.iter(|| verifier.verify(black_box(&presented), NOW));
@@ -44,7 +46,7 @@ fn tokens(criterion: &mut Criterion) {
 
     let carry = Carry { acl: true, ..Carry::default() };
     let settings = SessionSettings { carry, ..SessionSettings::default() };
-    let sessions = Sessions::new("example", &[("key", &key)], settings);
+    let sessions = Sessions::new("example", &Keys::of([("key", key.clone())]), settings);
     let life = Life::Fixed { media_duration: None };
     criterion.bench_function("session: mint", |bencher| {
         bencher.iter(|| sessions.mint(black_box(&grant), life, b"", NOW));

@@ -6,22 +6,24 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use sluicegate::domain::session::{At, Carry, Life, Sessions, Settings};
-use sluicegate::domain::token::grant::Grant;
+use sluicegate::domain::token::grant::{Clients, Grant, Scope};
 use sluicegate::domain::token::key::Secret;
+use sluicegate::domain::token::keys::Keys;
 use sluicegate::domain::uri::path::normalise;
 
 #[test]
 fn admitting_a_segment_does_not_allocate() {
     let key = Secret::from_text("key").expect("it is not empty");
     let carry = Carry { id: true, data: true, ip: true, acl: true };
-    let sessions = Sessions::new("example", &[("key", &key)], Settings { carry, ..Settings::default() });
+    let sessions =
+        Sessions::new("example", &Keys::of([("key", key)]), Settings { carry, ..Settings::default() });
     let grant = Grant {
-        acl: Some("/vod/*!/live/*".to_owned()),
+        scope: Scope::Acl("/vod/*!/live/*".to_owned()),
         expires: 0,
-        ip: Some("203.0.113.7".to_owned()),
+        clients: Clients::Address("203.0.113.7".to_owned()),
         session_id: Some("6547d31b".to_owned()),
         payload: Some("plan=gold".to_owned()),
-        key_name: "key",
+        key_name: "key".into(),
     };
     let now = Duration::from_secs(1_700_000_000);
     let session = sessions.mint(&grant, Life::Fixed { media_duration: None }, b"", now);

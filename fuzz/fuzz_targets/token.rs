@@ -9,9 +9,11 @@ use libfuzzer_sys::fuzz_target;
 use sluicegate::domain::session::{At, Life, Sessions, Settings as SessionSettings};
 use sluicegate::domain::token::edgeauth::fields::{Fields, Writing};
 use sluicegate::domain::token::edgeauth::verify::Verifier;
-use sluicegate::domain::token::edgeauth::{Presented, Settings};
-use sluicegate::domain::token::grant::Grant;
+use sluicegate::domain::token::edgeauth::Settings;
+use sluicegate::domain::token::grant::{Clients, Grant, Scope};
 use sluicegate::domain::token::key::Secret;
+use sluicegate::domain::token::keys::Keys;
+use sluicegate::domain::token::presented::Presented;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -19,10 +21,10 @@ fuzz_target!(|text: &str| {
     let key = Secret::from_bytes(vec![7; 32]).expect("32 bytes are no empty key");
     let now = Duration::from_secs(1_700_000_000);
     let settings = Settings { escape_inputs: true, ..Settings::with_key(key.clone()) };
-    let presented = Presented { value: text, path: "/a/b.m3u8", raw_path: "/a/b.m3u8", query: "x=1", client: CLIENT };
+    let presented = Presented { query: "x=1", ..Presented::for_path(text, "/a/b.m3u8", CLIENT) };
     assert!(Verifier::new(settings).verify(&presented, now).is_err());
 
-    let sessions = Sessions::new("fuzz", &[("key", &key)], SessionSettings::default());
+    let sessions = Sessions::new("fuzz", &Keys::of([("key", key.clone())]), SessionSettings::default());
     let at = At { path: "/a/b.m3u8", client: CLIENT, salt: b"" };
     assert!(sessions.admit(text, &at, now).is_err());
 
@@ -32,12 +34,12 @@ fuzz_target!(|text: &str| {
 
     // What a signer puts into a token comes back out of the session, harmless.
     let grant = Grant {
-        acl: Some(text.to_owned()),
+        scope: Scope::Acl(text.to_owned()),
         expires: 0,
-        ip: Some(text.to_owned()),
+        clients: Clients::Address(text.to_owned()),
         session_id: Some(text.chars().take(16).collect()),
         payload: Some(text.chars().take(64).collect()),
-        key_name: "key",
+        key_name: "key".into(),
     };
     let session = sessions.mint(&grant, Life::Renewable, b"", now);
     let component = session.path_component();

@@ -198,6 +198,7 @@ pub enum Location {
     Query,
     Cookie,
     Header,
+    Path,
 }
 
 #[derive(Debug, Deserialize)]

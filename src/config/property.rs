@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::HeaderName;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
@@ -12,15 +13,17 @@ use crate::domain::headers::cors::Cors;
 use crate::domain::manifest::base::Hosts;
 use crate::domain::manifest::{self, encoding};
 use crate::domain::policy::Rules;
-use crate::domain::policy::access::{self, Access, Checked};
+use crate::domain::policy::access::{self, Access, Checked, Place};
 use crate::domain::policy::salt::Salt;
 use crate::domain::session::carrier::{CookieSettings, SameSite};
 use crate::domain::session::verify::SESSION_ID_BYTES_MAX;
 use crate::domain::session::{self, Sessions};
 use crate::domain::token::address::AddressMatch;
-use crate::domain::token::edgeauth::verify::Verifier;
+use crate::domain::token::dialect::Verifier;
 use crate::domain::token::edgeauth::{self, Delimiters};
 use crate::domain::token::key::Secret;
+use crate::domain::token::keys::Keys;
+use crate::domain::token::presented::Location;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostPattern;
 use crate::edge::property::{Caching, Carrier, Lifetimes, ObjectLifetimes, Property, QueryRule};
@@ -87,7 +90,7 @@ pub fn accept(
     let rules = rules(&name, &typed, access, &keys, salt.flatten(), judge);
     let cors = cors(&typed, access.get_ref(), judge);
     let fingerprints =
-        keys.iter().map(|(name, key)| format!("{name} {}", fingerprint(key))).collect::<Vec<_>>();
+        keys.iter().map(|named| format!("{} {}", named.name, fingerprint(&named.key))).collect::<Vec<_>>();
     let summary = format!(
         "{name}: {} -> {}; {}; sessions by {}",
         hosts.iter().map(|(pattern, _)| pattern.to_string()).collect::<Vec<_>>().join(", "),
@@ -95,10 +98,12 @@ pub fn accept(
         if fingerprints.is_empty() { "open".to_owned() } else { fingerprints.join(", ") },
         carrier_name(typed.session.carrier),
     );
+    let (rules, metrics) = (rules?, Arc::new(metrics.property(&name)));
+    metrics.register_keys(keys.names());
     let property = Property {
-        metrics: Arc::new(metrics.property(&name)),
+        metrics,
         name: name.into(),
-        rules: rules?,
+        rules,
         carrier: carrier(typed.session.carrier),
         cookie: cookie(&typed.session.cookie, judge),
         renew: typed.session.renew,
@@ -195,10 +200,10 @@ fn keys(
     folder: &Path,
     judge: &mut Judge,
     warnings: &mut Vec<String>,
-) -> Vec<(&'static str, Secret)> {
+) -> Keys<Secret> {
     let typed = access.get_ref();
     if typed.action == file::Action::Open {
-        return Vec::new();
+        return Keys::new(Vec::new());
     }
     if typed.key.is_none() {
         judge.fault(
@@ -228,7 +233,7 @@ fn keys(
             None => {}
         }
     }
-    keys
+    Keys::of(keys)
 }
 
 fn read_secret<T>(
@@ -258,7 +263,7 @@ fn rules(
     name: &str,
     typed: &file::Property,
     access: &Spanned<file::Access>,
-    keys: &[(&'static str, Secret)],
+    keys: &Keys<Secret>,
     salt_of_access: Option<Secret>,
     judge: &mut Judge,
 ) -> Option<Rules> {
@@ -281,11 +286,14 @@ fn rules(
     };
     let match_bits = address_match(access.get_ref(), judge);
     let is_open = access.get_ref().action == file::Action::Open;
-    let checked = access_rules(access.get_ref(), access_name, keys, salt_of_access, match_bits, judge);
+    let mut token_names = vec![session_name.clone()];
+    if !is_open {
+        token_names.insert(0, access_name.clone());
+    }
+    let checked = access_rules(access.get_ref(), &access_name, keys, salt_of_access, match_bits, judge);
     // An open property mints nothing; its sessions have a key of no use to anybody.
     let unused = Secret::from_bytes(crate::entropy::bytes::<32>().to_vec()).ok()?;
-    let session_keys: Vec<(&'static str, &Secret)> =
-        if is_open { vec![("key", &unused)] } else { keys.iter().map(|(name, key)| (*name, key)).collect() };
+    let session_keys = if is_open { Keys::of([("key", unused)]) } else { keys.clone() };
     if session_keys.is_empty() {
         return None;
     }
@@ -308,6 +316,7 @@ fn rules(
         access: if is_open { Access::Open } else { Access::Checked(Box::new(checked?)) },
         sessions: Sessions::new(name, &session_keys, settings),
         session_name,
+        token_names,
         salt: salt_of_session,
         playlists: session.playlists.clone(),
     })
@@ -315,8 +324,8 @@ fn rules(
 
 fn access_rules(
     typed: &file::Access,
-    name: String,
-    keys: &[(&'static str, Secret)],
+    name: &str,
+    keys: &Keys<Secret>,
     salt: Option<Secret>,
     address_match: AddressMatch,
     judge: &mut Judge,
@@ -347,7 +356,7 @@ fn access_rules(
         return None;
     }
     let settings = edgeauth::Settings {
-        keys: keys.to_vec(),
+        keys: keys.clone(),
         salts: salt.into_iter().collect(),
         algorithm: algorithm.ok()?,
         escape_inputs: typed.escape_inputs,
@@ -365,16 +374,22 @@ fn access_rules(
             session_id_bytes_max: typed.session_id_max,
         },
     };
-    let locations = typed.locations.iter().map(|location| match location {
-        file::Location::Query => access::Location::Query,
-        file::Location::Cookie => access::Location::Cookie,
-        file::Location::Header => access::Location::Header,
-    });
+    let place = |location: &file::Location| Place {
+        location: match location {
+            file::Location::Query => Location::Query,
+            file::Location::Cookie => Location::Cookie,
+            file::Location::Header => Location::Header,
+            file::Location::Path => Location::Path,
+        },
+        name: name.to_owned(),
+    };
+    let places = typed.locations.iter().map(place).collect();
     let action = match typed.action {
         file::Action::VerifyOnly => access::Action::VerifyOnly,
         file::Action::Deny | file::Action::Open => access::Action::Deny,
     };
-    Some(Checked { verifier: Verifier::new(settings), name, locations: locations.collect(), action })
+    let verifier = Verifier::EdgeAuth(edgeauth::verify::Verifier::new(settings));
+    Some(Checked { verifier: ArcSwap::from_pointee(verifier), places, action })
 }
 
 fn address_match(typed: &file::Access, judge: &mut Judge) -> AddressMatch {
@@ -436,8 +451,8 @@ fn cors(typed: &file::Property, access: &file::Access, judge: &mut Judge) -> Cor
         }
         origins.push(text.clone());
     }
-    let names = [access.name.get_ref().as_str(), typed.session.name.get_ref().as_str()];
-    Cors::new(&origins, typed.cors.credentials, whole_seconds(typed.cors.max_age.0), names)
+    let names = [access.name.get_ref().clone(), typed.session.name.get_ref().clone()];
+    Cors::new(&origins, typed.cors.credentials, whole_seconds(typed.cors.max_age.0), &names)
 }
 
 fn cookie(typed: &file::Cookie, judge: &mut Judge) -> CookieSettings {

@@ -1,5 +1,7 @@
 //! What is counted and noted of a request: what it was for, by what right it passed, how it failed.
 
+use std::time::Duration;
+
 use crate::domain::policy::Admission;
 use crate::telemetry::metrics::Kind;
 
@@ -7,14 +9,14 @@ use super::error::EdgeError;
 use super::property::Property;
 use super::record::Record;
 
-pub fn note(property: &Property, admission: &Admission<'_>, record: &mut Record) {
+pub fn note(property: &Property, admission: &Admission<'_>, record: &mut Record, now: Duration) {
     match admission {
         Admission::Unverified(reason) => {
             property.metrics.count_unverified(*reason);
             record.reason(*reason);
         }
         Admission::Session { admitted, place, .. } => {
-            property.metrics.count_verification(admitted.key_name);
+            property.metrics.count_verification(&admitted.key_name, now);
             record.session(admitted.id(), place.as_str());
         }
         Admission::Open | Admission::Access { .. } => {}

@@ -137,7 +137,7 @@ impl Edge {
                 carried(property, &admitted, place, at, matches!(object, Bears::Playlist(_)))
             }
             Admission::Access { grant } => {
-                property.metrics.count_verification(grant.key_name);
+                property.metrics.count_verification(&grant.key_name, at.now);
                 let carrier = choose(property, at.headers);
                 let hands_out = matches!(object, Bears::Playlist(_))
                     || matches!(carrier, Carrier::Cookie | Carrier::Header);

@@ -41,7 +41,7 @@ impl Record {
         scheme: &'static str,
         host: &str,
         path: &str,
-        token_names: &[&str],
+        token_names: &[String],
     ) {
         if !self.log.is_on() {
             return;

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use crate::domain::headers::cors::Cors;
 use crate::domain::headers::forwarding::{self, Viewer};
 use crate::domain::policy::{self, Admission};
+use crate::domain::token::presented::Head;
 use crate::domain::token::reason::Reason;
 use crate::entropy;
 use crate::server::peer::Peer;
@@ -39,6 +40,8 @@ const HEX: [u8; 16] = *b"0123456789abcdef";
 /// Who asks, and by which name.
 #[derive(Debug)]
 struct Caller<'a> {
+    /// Host and port, as they came.
+    authority: &'a str,
     host: &'a str,
     port: Option<u16>,
     scheme: &'static str,
@@ -56,8 +59,11 @@ impl Edge {
         let mut response = if let Some(property) = self.properties.select(caller.host, caller.port) {
             let property = property.clone();
             record.belongs_to(&property.name, &property.metrics);
-            let names = [property.rules.access.name().unwrap_or_default(), &property.rules.session_name];
-            record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &names);
+            let bare = property.rules.access.bare_path(parts.uri.path());
+            // A path that disguises its token is not written down at all.
+            let path = bare.as_ref().map_or("/[redacted]", |bare| bare.path.as_ref());
+            let names = &property.rules.token_names;
+            record.describe(&parts, caller.client, caller.scheme, caller.host, path, names);
             let answered = self.journey(&property, &parts, &caller, &mut record).await;
             let mut response =
                 answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
@@ -98,9 +104,8 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let mut admission =
-            policy::admit(&property.rules, &asked(&target, &parts.headers, caller.client), caller.now)?;
-        note(property, &admission, record);
+        let mut admission = policy::admit(&property.rules, &asked(&target, parts, caller), caller.now)?;
+        note(property, &admission, record, caller.now);
 
         let is_entry = matches!(admission, Admission::Access { .. });
         let wanted = wanted(parts, caller, &target, &admission);
@@ -114,7 +119,7 @@ impl Edge {
             && !property.rules.is_listed(last_segment(&target.path))
         {
             admission = property.rules.object(Reason::PlaylistNotListed)?;
-            note(property, &admission, record);
+            note(property, &admission, record, caller.now);
         }
         let is_document = matches!(bears, Bears::SideDocument);
         let passage = self.passage(property, admission, bearings, bears, &wanted).await?;
@@ -153,7 +158,8 @@ impl Edge {
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         let named = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
         // The door has seen to it that the two agree where both are given.
-        let (host, port) = authority.or(named).and_then(split_port).unwrap_or_default();
+        let authority = authority.or(named).unwrap_or_default();
+        let (host, port) = split_port(authority).unwrap_or_default();
         let socket = peer.address.ip();
         let client = forwarding::client_address(
             socket,
@@ -165,7 +171,7 @@ impl Edge {
         let forwarded_https = is_trusted
             && parts.headers.get(forwarding::X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
         let scheme = if peer.tls.is_some() || forwarded_https { "https" } else { "http" };
-        Caller { host, port, scheme, client, is_trusted, now: self.clock.now() }
+        Caller { authority, host, port, scheme, client, is_trusted, now: self.clock.now() }
     }
 
     /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
@@ -252,15 +258,23 @@ fn options() -> Response<Body> {
     response
 }
 
-fn asked<'a>(target: &'a Target<'_>, headers: &'a HeaderMap, client: IpAddr) -> policy::Request<'a> {
+fn asked<'a>(target: &'a Target<'_>, parts: &'a Parts, caller: &'a Caller<'a>) -> policy::Request<'a> {
     policy::Request {
         path: &target.path,
         raw_path: &target.raw_path,
         query: target.query,
         plain_query: &target.plain_query,
-        headers,
+        headers: &parts.headers,
         path_token: target.path_token,
-        client,
+        access_in_path: target.access_in_path.as_deref(),
+        client: caller.client,
+        head: Head {
+            method: parts.method.as_str(),
+            scheme: caller.scheme,
+            authority: caller.authority,
+            target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+            headers: &parts.headers,
+        },
     }
 }
 

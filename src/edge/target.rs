@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::Uri;
 
+use crate::domain::policy::access::Access;
 use crate::domain::session::carrier;
 use crate::domain::uri::{path, query};
 
@@ -13,9 +14,9 @@ use super::property::{Property, QueryRule};
 /// A request's target with its tokens set apart.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// The normal path, without a token component.
+    /// The normal path, without the tokens that stood in it.
     pub path: String,
-    /// The path as it came, without a token component.
+    /// The path as it came, without them.
     pub raw_path: String,
     /// The whole query as it came.
     pub query: &'a str,
@@ -24,8 +25,10 @@ pub struct Target<'a> {
     /// The query that is sent to the origin and stands in the cache's key: a part that is not in the key cannot
     /// change what the origin answers.
     pub origin_query: String,
-    /// The value of the token component, as it came.
+    /// The value of the session's component, as it came.
     pub path_token: Option<&'a str>,
+    /// The access token that stood in the path, as it came.
+    pub access_in_path: Option<String>,
     /// Directories between the token component and the last segment.
     pub depth: usize,
 }
@@ -34,16 +37,18 @@ impl<'a> Target<'a> {
     pub fn read(uri: &'a Uri, property: &Property) -> Result<Self, EdgeError> {
         let session_name = property.rules.session_name.as_str();
         let split = carrier::split_path(uri.path(), session_name)?;
-        let path = path::normalise(&split.path)?.into_owned();
+        let bare = property.rules.access.bare_path(&split.path)?;
+        let path = path::normalise(&bare.path)?.into_owned();
         let query = uri.query().unwrap_or_default();
-        let plain_query = match property.rules.access.name() {
-            Some(access_name) => query::without(query, &[access_name, session_name]),
-            None => Cow::Borrowed(query),
+        let plain_query = match &property.rules.access {
+            Access::Checked(_) => query::without(query, &property.rules.token_names),
+            Access::Open => Cow::Borrowed(query),
         };
         let origin_query = origin_query(&plain_query, &property.query);
         Ok(Self {
             path,
-            raw_path: split.path.into_owned(),
+            access_in_path: bare.token.map(str::to_owned),
+            raw_path: bare.path.into_owned(),
             query,
             plain_query,
             origin_query,

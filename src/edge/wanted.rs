@@ -84,8 +84,8 @@ impl Wanted<'_> {
     pub fn headers(&self, property: &Property) -> HeaderMap {
         let mut headers = self.client.clone();
         hop::strip(&mut headers);
-        for name in property.rules.access.name().into_iter().chain([property.rules.session_name.as_str()]) {
-            headers.remove(name);
+        for name in &property.rules.token_names {
+            headers.remove(name.as_str());
         }
         headers.remove(TOKEN_RESULT);
         headers.remove("sluicegate-debug");

@@ -1,12 +1,14 @@
 //! Counters for Prometheus. Every label set is resolved at start, so that counting is one atomic addition.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::token::reason::Reason;
@@ -72,6 +74,7 @@ struct Families {
     references_left: Family<Labels, Counter>,
     sessions: Family<Labels, Counter>,
     verifications: Family<Labels, Counter>,
+    verified_last: Family<Labels, Gauge>,
     origin_errors: Family<Labels, Counter>,
     cache: Family<Labels, Counter>,
 }
@@ -90,8 +93,7 @@ pub struct PropertyMetrics {
     pub references_unknown_variable: Counter,
     pub sessions_minted: Counter,
     pub sessions_renewed: Counter,
-    pub verified_by_key: Counter,
-    pub verified_by_transition_key: Counter,
+    keys: KeyUses,
     pub origin_unreachable: Counter,
     pub origin_timeout: Counter,
     pub origin_busy: Counter,
@@ -146,6 +148,12 @@ impl Metrics {
         );
         registry.register("sessions", "Session tokens made, by how", own.sessions.clone());
         registry.register("verifications", "Tokens verified, by the key that did", own.verifications.clone());
+        registry.register_with_unit(
+            "key_last_verified",
+            "Unix time at which a key last verified a token; 0 for never",
+            Unit::Seconds,
+            own.verified_last.clone(),
+        );
         registry.register(
             "origin_errors",
             "Requests to the origin that failed, by cause",
@@ -182,8 +190,11 @@ impl Metrics {
             references_unknown_variable: of(&own.references_left, &[("cause", "unknown_variable")]),
             sessions_minted: of(&own.sessions, &[("how", "minted")]),
             sessions_renewed: of(&own.sessions, &[("how", "renewed")]),
-            verified_by_key: of(&own.verifications, &[("key", "key")]),
-            verified_by_transition_key: of(&own.verifications, &[("key", "transition_key")]),
+            keys: KeyUses {
+                property: name.to_owned(),
+                families: self.families.clone(),
+                uses: ArcSwap::default(),
+            },
             origin_unreachable: of(&own.origin_errors, &[("cause", "unreachable")]),
             origin_timeout: of(&own.origin_errors, &[("cause", "timeout")]),
             origin_busy: of(&own.origin_errors, &[("cause", "busy")]),
@@ -250,11 +261,44 @@ impl PropertyMetrics {
     }
 
     /// Counts which of the property's keys verified a token, so that an old key can be retired.
-    pub fn count_verification(&self, key_name: &str) {
-        if key_name == "transition_key" {
-            self.verified_by_transition_key.inc();
-        } else {
-            self.verified_by_key.inc();
+    pub fn count_verification(&self, key_name: &str, now: Duration) {
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let uses = self.keys.uses.load();
+        if let Some(key) = uses.iter().find(|key| &*key.name == key_name) {
+            key.count.inc();
+            key.last.set(seconds);
+        }
+    }
+
+    /// Counts by these keys from here on. What a key counted before stays.
+    pub fn register_keys(&self, names: impl IntoIterator<Item = Arc<str>>) {
+        let uses = names.into_iter().map(|name| self.keys.of(name)).collect();
+        self.keys.uses.store(Arc::new(uses));
+    }
+}
+
+/// Which key verified how often, and when last.
+#[derive(Debug)]
+struct KeyUses {
+    property: String,
+    families: Families,
+    uses: ArcSwap<Vec<KeyUse>>,
+}
+
+#[derive(Debug)]
+struct KeyUse {
+    name: Arc<str>,
+    count: Counter,
+    last: Gauge,
+}
+
+impl KeyUses {
+    fn of(&self, name: Arc<str>) -> KeyUse {
+        let labels: Labels = vec![("property", self.property.clone()), ("key", name.to_string())];
+        KeyUse {
+            count: self.families.verifications.get_or_create_owned(&labels),
+            last: self.families.verified_last.get_or_create_owned(&labels),
+            name,
         }
     }
 }
@@ -355,6 +399,26 @@ mod tests {
             );
             assert!(text.contains(&line), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_is_counted_by_name_and_keeps_its_count_when_keys_change() {
+        let metrics = Metrics::new();
+        let property = metrics.property("p");
+        property.register_keys(["old".into(), "new".into()]);
+        property.count_verification("old", Duration::from_secs(7));
+        property.count_verification("unheard-of", Duration::from_secs(8));
+        property.register_keys(["new".into(), "old".into()]);
+        property.count_verification("old", Duration::from_secs(9));
+        let text = metrics.exposition();
+        for line in [
+            "sluicegate_verifications_total{property=\"p\",key=\"old\"} 2",
+            "sluicegate_verifications_total{property=\"p\",key=\"new\"} 0",
+            "sluicegate_key_last_verified_seconds{property=\"p\",key=\"old\"} 9",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(!text.contains("unheard-of"), "{text}");
     }
 
     #[test]

@@ -9,13 +9,14 @@ use super::args::JudgeArgs;
 use super::input::{self, Target, Typed};
 use super::inspect::human;
 use super::{BadInput, Report, key, time};
-use crate::domain::session::text::Session;
 use crate::domain::session::{At, Sessions, Settings as SessionSettings};
-use crate::domain::token::edgeauth::explain::{Explanation, Outcome};
+use crate::domain::token::edgeauth::Settings;
 use crate::domain::token::edgeauth::verify::Verifier;
-use crate::domain::token::edgeauth::{Presented, Settings};
+use crate::domain::token::explanation::{Explanation, Outcome};
 use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::Secret;
+use crate::domain::token::keys::Keys;
+use crate::domain::token::presented::Presented;
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::escape;
 
@@ -55,7 +56,7 @@ struct Case<'a> {
     args: &'a JudgeArgs,
     target: Target,
     verifier: Verifier,
-    keys: Vec<(&'static str, Secret)>,
+    keys: Keys<Secret>,
     client: IpAddr,
     now: UnixTime,
 }
@@ -65,10 +66,12 @@ impl<'a> Case<'a> {
         let signing = &args.signing;
         let access_name = input::name(&signing.token_name)?;
         let session_name = input::name(&args.session_name)?;
-        let mut keys = vec![("key", key("key", signing.key.as_deref())?)];
+        let primary = key("key", signing.key.as_deref())?;
+        let mut keys = vec![("key", primary.clone())];
         if let Some(hex) = args.transition_key.as_deref() {
             keys.push(("transition_key", key("transition key", Some(hex))?));
         }
+        let keys = Keys::of(keys);
         let client = args.client.parse().map_err(|_| {
             BadInput::new(
                 "client",
@@ -98,7 +101,7 @@ impl<'a> Case<'a> {
             escape_inputs: signing.escape_early,
             ignore_query: args.ignore_query,
             delimiters: input::delimiters(signing)?,
-            ..Settings::with_key(keys[0].1.clone())
+            ..Settings::with_key(primary)
         };
         let now = time(signing.now.as_deref(), now)?;
         Ok(Self { args, target, verifier: Verifier::new(settings), keys, client, now })
@@ -132,9 +135,8 @@ impl<'a> Case<'a> {
                 "none is given, and a session's key is derived from its name; add --property",
             )
         })?;
-        let keys: Vec<_> = self.keys.iter().map(|(name, key)| (*name, key)).collect();
         let settings = SessionSettings { name: self.args.session_name.clone(), ..SessionSettings::default() };
-        Ok(Sessions::new(property, &keys, settings))
+        Ok(Sessions::new(property, &self.keys, settings))
     }
 
     fn at(&self) -> At<'_> {
@@ -143,11 +145,9 @@ impl<'a> Case<'a> {
 
     fn presented<'b>(&'b self, value: &'b str) -> Presented<'b> {
         Presented {
-            value,
-            path: &self.target.path,
             raw_path: &self.target.raw_path,
             query: &self.target.query,
-            client: self.client,
+            ..Presented::for_path(value, &self.target.path, self.client)
         }
     }
 
@@ -165,7 +165,7 @@ impl<'a> Case<'a> {
             valid: judged.is_ok(),
             reason: judged.as_ref().err().map(|reason| reason.as_str()),
             form: None,
-            key: judged.as_ref().ok().map(Session::key_name),
+            key: judged.as_ref().ok().map(|session| session.key_name().to_string()),
             string_to_sign: Some(format!("{signed}{salt}")),
             checks: vec![Outcome { check, outcome, detail }],
             cures: cure.into_iter().map(str::to_owned).collect(),

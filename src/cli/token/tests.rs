@@ -6,7 +6,8 @@ use clap::Parser;
 
 use super::*;
 use crate::domain::session::{Life, Sessions, Settings};
-use crate::domain::token::grant::Grant;
+use crate::domain::token::grant::{Clients, Grant, Scope};
+use crate::domain::token::keys::Keys;
 
 const NOW: UnixTime = Duration::from_secs(1_700_000_000);
 const KEY: &str = "eee7e9157f81b2f6d471bf2c";
@@ -198,8 +199,15 @@ fn an_explanation_names_checks_and_cures() {
 #[test]
 fn sessions_are_recognised_in_path_query_and_alone() {
     let key = Secret::from_hex(KEY).unwrap();
-    let grant = Grant { acl: None, expires: 0, ip: None, session_id: None, payload: None, key_name: "key" };
-    let sessions = Sessions::new("example", &[("key", &key)], Settings::default());
+    let grant = Grant {
+        scope: Scope::Url,
+        expires: 0,
+        clients: Clients::Any,
+        session_id: None,
+        payload: None,
+        key_name: "key".into(),
+    };
+    let sessions = Sessions::new("example", &Keys::of([("key", key)]), Settings::default());
     let session = sessions.mint(&grant, Life::Fixed { media_duration: None }, b"", NOW);
     let in_path = format!("https://host/a/{}/m.m3u8", session.path_component());
     let in_query = format!("/a/m.m3u8?{}", session.query_pair());

@@ -40,14 +40,12 @@ enum Origins {
 
 impl Cors {
     /// `origins` are serialised origins (`https://player.example`), or the one word `*`. `token_names` are the names
-    /// of the access and session token, which are allowed and exposed as headers.
-    pub fn new(origins: &[String], credentials: bool, max_age_seconds: u64, token_names: [&str; 2]) -> Self {
-        let [access, session] = token_names;
-        let allow = format!(
-            "origin, range, {access}, {session}, CMCD-Request, CMCD-Object, CMCD-Status, CMCD-Session"
-        );
+    /// of the access and session tokens, which are allowed and exposed as headers.
+    pub fn new(origins: &[String], credentials: bool, max_age_seconds: u64, token_names: &[String]) -> Self {
+        let tokens = token_names.join(", ");
+        let allow = format!("origin, range, {tokens}, CMCD-Request, CMCD-Object, CMCD-Status, CMCD-Session");
         let expose = format!(
-            "{session}, {access}, Content-Length, Content-Range, Date, Age, ETag, Cache-Status, Sluicegate-Reason"
+            "{tokens}, Content-Length, Content-Range, Date, Age, ETag, Cache-Status, Sluicegate-Reason"
         );
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
         Self {
@@ -146,7 +144,7 @@ mod tests {
 
     fn cors(origins: &[&str], credentials: bool) -> Cors {
         let origins: Vec<String> = origins.iter().map(|&origin| origin.to_owned()).collect();
-        Cors::new(&origins, credentials, 86_400, ["hdnts", "hdntl"])
+        Cors::new(&origins, credentials, 86_400, &["hdnts".to_owned(), "hdntl".to_owned()])
     }
 
     fn asked(origin: &'static str) -> HeaderMap {

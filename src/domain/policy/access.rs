@@ -1,9 +1,13 @@
 //! Where an access token is looked for, and what follows when it fails.
 
+use std::borrow::Cow;
+
+use arc_swap::ArcSwap;
+
 use crate::domain::session::carrier::{self, sole};
-use crate::domain::token::edgeauth::Presented;
-use crate::domain::token::edgeauth::verify::Verifier;
+use crate::domain::token::dialect::Verifier;
 use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::presented::{Location, Presented};
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::query;
 
@@ -19,25 +23,32 @@ pub enum Access {
 
 #[derive(Debug)]
 pub struct Checked {
-    pub verifier: Verifier,
-    /// "hdnts"
-    pub name: String,
-    /// Places in the order in which they are tried; the first token that verifies is enough.
-    pub locations: Vec<Location>,
+    /// Judges the tokens; another takes its place when keys change.
+    pub verifier: ArcSwap<Verifier>,
+    /// In the order in which they are tried; the first token that verifies is enough.
+    pub places: Vec<Place>,
     pub action: Action,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Location {
-    Query,
-    Cookie,
-    Header,
+/// A place where a token may stand, under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub location: Location,
+    /// "hdnts"
+    pub name: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Deny,
     VerifyOnly,
+}
+
+/// A path without the access token that stood in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bare<'a> {
+    pub path: Cow<'a, str>,
+    pub token: Option<&'a str>,
 }
 
 impl Access {
@@ -48,19 +59,20 @@ impl Access {
         }
     }
 
-    pub fn name(&self) -> Option<&str> {
+    /// Takes the access token out of a path that is not normalised yet.
+    pub fn bare_path<'a>(&self, raw_path: &'a str) -> Result<Bare<'a>, Reason> {
         match self {
-            Self::Open => None,
-            Self::Checked(checked) => Some(&checked.name),
+            Self::Open => Ok(Bare { path: Cow::Borrowed(raw_path), token: None }),
+            Self::Checked(checked) => checked.bare_path(raw_path),
         }
     }
 
     pub(super) fn verify(&self, request: &Request<'_>, now: UnixTime) -> Result<Grant, Reason> {
         let Self::Checked(checked) = self else { return Err(Reason::NoToken) };
         let mut failed = None;
-        for location in &checked.locations {
-            let Some(value) = checked.shown(*location, request)? else { continue };
-            match checked.verify(value, request, now) {
+        for place in &checked.places {
+            let Some(value) = place.shown(request)? else { continue };
+            match checked.verify(value, place, request, now) {
                 Ok(grant) => return Ok(grant),
                 Err(reason) => failed = failed.or(Some(reason)),
             }
@@ -71,33 +83,62 @@ impl Access {
     /// The grant of a token in the query, where one is looked for there, shown and good.
     pub(super) fn verified_in_query(&self, request: &Request<'_>, now: UnixTime) -> Option<Grant> {
         let Self::Checked(checked) = self else { return None };
-        if !checked.locations.contains(&Location::Query) {
-            return None;
-        }
-        let value = checked.shown(Location::Query, request).ok()??;
-        checked.verify(value, request, now).ok()
+        let in_query = |place: &&Place| place.location == Location::Query;
+        checked.places.iter().filter(in_query).find_map(|place| {
+            let value = place.shown(request).ok()??;
+            checked.verify(value, place, request, now).ok()
+        })
     }
 }
 
 impl Checked {
-    fn shown<'a>(&self, location: Location, request: &Request<'a>) -> Result<Option<&'a str>, Reason> {
-        let value = match location {
-            Location::Query => sole(query::values(request.query, &self.name))?,
-            Location::Cookie => carrier::cookie(cookies(request.headers), &self.name)?,
-            Location::Header => sole(texts(request.headers, &self.name))?,
-        };
-        Ok(value.filter(|value| !value.is_empty()))
-    }
-
-    fn verify(&self, value: &str, request: &Request<'_>, now: UnixTime) -> Result<Grant, Reason> {
+    fn verify(
+        &self,
+        value: &str,
+        place: &Place,
+        request: &Request<'_>,
+        now: UnixTime,
+    ) -> Result<Grant, Reason> {
         let presented = Presented {
-            value: bare(value, &self.name),
+            value: bare(value, &place.name),
+            location: place.location,
             path: request.path,
             raw_path: request.raw_path,
             query: request.plain_query,
             client: request.client,
+            head: request.head,
         };
-        self.verifier.verify(&presented, now)
+        self.verifier.load().verify(&presented, now)
+    }
+
+    fn bare_path<'a>(&self, raw_path: &'a str) -> Result<Bare<'a>, Reason> {
+        let whole = Bare { path: Cow::Borrowed(raw_path), token: None };
+        let Some(place) = self.places.iter().find(|place| place.location == Location::Path) else {
+            return Ok(whole);
+        };
+        let verifier = self.verifier.load();
+        if verifier.leads_paths() {
+            let Some(leading) = verifier.leading_token(raw_path)? else { return Ok(whole) };
+            let rest = raw_path.get(leading.bytes..).filter(|rest| rest.starts_with('/'));
+            return Ok(Bare {
+                path: Cow::Borrowed(rest.ok_or(Reason::Malformed)?),
+                token: Some(leading.value),
+            });
+        }
+        let split = carrier::split_path(raw_path, &place.name)?;
+        Ok(Bare { path: split.path, token: split.value })
+    }
+}
+
+impl Place {
+    fn shown<'a>(&self, request: &Request<'a>) -> Result<Option<&'a str>, Reason> {
+        let value = match self.location {
+            Location::Query => sole(query::values(request.query, &self.name))?,
+            Location::Cookie => carrier::cookie(cookies(request.headers), &self.name)?,
+            Location::Header => sole(texts(request.headers, &self.name))?,
+            Location::Path => request.access_in_path,
+        };
+        Ok(value.filter(|value| !value.is_empty()))
     }
 }
 

@@ -27,6 +27,7 @@ use crate::domain::session::verify::Admitted;
 use crate::domain::session::{At, Sessions};
 use crate::domain::token::acl;
 use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::presented::Head;
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::query;
 
@@ -41,6 +42,8 @@ pub struct Rules {
     /// The name of the session token: path component, query parameter, cookie, header ("hdntl").
     pub session_name: String,
     pub salt: Salt,
+    /// All names under which a request may show a token: none of them reaches the origin, a key of the store, or a log.
+    pub token_names: Vec<String>,
     /// Names of the multivariant playlists that may be entered with an access token; all, when empty.
     pub playlists: Vec<String>,
 }
@@ -55,8 +58,11 @@ pub struct Request<'a> {
     /// The query without the token parameters.
     pub plain_query: &'a str,
     pub headers: &'a HeaderMap,
-    /// The value of the path's token component, as it came.
+    /// The value of the path's session component, as it came.
     pub path_token: Option<&'a str>,
+    /// The access token that stood in the path, as it came.
+    pub access_in_path: Option<&'a str>,
+    pub head: Head<'a>,
     pub client: IpAddr,
 }
 

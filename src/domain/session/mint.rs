@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::text::{Claims, Session};
 use super::{Life, Sessions};
 use crate::domain::token::address;
-use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::grant::{Clients, Grant, Scope, UnixTime};
 use crate::domain::token::key::{Algorithm, Signer};
 
 const MINUTE_SECONDS: u64 = 60;
@@ -25,22 +25,23 @@ impl Sessions {
         };
         let pause = ceiling_seconds(self.settings.pause_allowance);
         let claims = Claims {
-            ip: grant.ip.as_deref().filter(|_| carry.ip).and_then(address::parse),
+            ip: if carry.ip { bound_to(&grant.clients) } else { None },
             first_mint,
             expires: bounded(minute.saturating_add(life_seconds).saturating_add(pause)),
-            acl: match grant.acl.as_deref().filter(|_| carry.acl) {
-                None => "/*",
+            acl: match &grant.scope {
                 // A field may not be empty. Like an empty ACL, a lone separator matches nothing.
-                Some("") => "!",
-                Some(acl) => acl,
+                Scope::Acl(acl) if carry.acl && acl.is_empty() => "!",
+                Scope::Acl(acl) if carry.acl => acl,
+                Scope::Acl(_) | Scope::Url | Scope::Condition => "/*",
             },
             id: grant.session_id.as_deref().filter(|id| carry.id && !id.is_empty()),
             name: &self.settings.name,
             payload: grant.payload.as_deref().filter(|payload| carry.data && !payload.is_empty()),
         };
-        let (key_name, signer) = &self.keys[0];
-        Session::signed(&claims.signed_part(), &self.settings.name, key_name, |signed| {
-            sign(signer, signed, salt)
+        let keys = self.keys.load();
+        let signing = keys.signing(now, Duration::from_secs(claims.expires));
+        Session::signed(&claims.signed_part(), &self.settings.name, &signing.name, |signed| {
+            sign(&signing.key, signed, salt)
         })
     }
 
@@ -61,9 +62,25 @@ impl Sessions {
         if expires <= session.expires() {
             return None;
         }
-        let (key_name, signer) = &self.keys[0];
+        let keys = self.keys.load();
+        let signing = keys.signing(now, Duration::from_secs(expires));
         let successor = session.signed_part_until(expires);
-        Some(Session::signed(&successor, &self.settings.name, key_name, |signed| sign(signer, signed, salt)))
+        Some(Session::signed(&successor, &self.settings.name, &signing.name, |signed| {
+            sign(&signing.key, signed, salt)
+        }))
+    }
+}
+
+/// The text of a session's `ip`: an address, or networks with a comma between them.
+fn bound_to(clients: &Clients) -> Option<String> {
+    match clients {
+        Clients::Any => None,
+        Clients::Address(text) => address::parse(text).map(|address| address.to_string()),
+        Clients::Networks(networks) => {
+            let texts: Vec<String> = networks.iter().map(ToString::to_string).collect();
+            // A field may not be empty. No network at all admits nobody, and a lone comma names none.
+            Some(if texts.is_empty() { ",".to_owned() } else { texts.join(",") })
+        }
     }
 }
 

@@ -21,11 +21,15 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use crate::domain::token::address::AddressMatch;
 use crate::domain::token::edgeauth::fields::Writing;
 use crate::domain::token::key::{Algorithm, Secret, Signer};
+use crate::domain::token::keys::Keys;
 
 pub mod carrier;
 mod mint;
@@ -104,7 +108,9 @@ pub struct At<'a> {
 #[derive(Clone)]
 pub struct Sessions {
     settings: Settings,
-    keys: Vec<(&'static str, Signer)>,
+    /// Derived from the property's name.
+    label: String,
+    keys: Arc<ArcSwap<Keys<Signer>>>,
 }
 
 impl Sessions {
@@ -112,19 +118,29 @@ impl Sessions {
     ///
     /// # Panics
     /// Without a key: the configuration has to refuse that before.
-    pub fn new(property: &str, keys: &[(&'static str, &Secret)], settings: Settings) -> Self {
+    pub fn new(property: &str, keys: &Keys<Secret>, settings: Settings) -> Self {
         assert!(!keys.is_empty(), "a property that mints sessions has a key");
         let label = format!("sluicegate session v1 {property}");
-        let derived = keys
-            .iter()
-            .map(|(name, key)| (*name, Signer::new(&key.derived(&label), Algorithm::Sha256)))
-            .collect();
-        Self { settings, keys: derived }
+        let derived = derived(keys, &label);
+        Self { settings, label, keys: Arc::new(ArcSwap::from_pointee(derived)) }
+    }
+
+    /// Puts other keys in the place of these, for all requests from here on.
+    ///
+    /// # Panics
+    /// Without a key.
+    pub fn replace_keys(&self, keys: &Keys<Secret>) {
+        assert!(!keys.is_empty(), "a property that mints sessions has a key");
+        self.keys.store(Arc::new(derived(keys, &self.label)));
     }
 
     pub fn name(&self) -> &str {
         &self.settings.name
     }
+}
+
+fn derived(keys: &Keys<Secret>, label: &str) -> Keys<Signer> {
+    keys.map(|key| Signer::new(&key.derived(label), Algorithm::Sha256))
 }
 
 impl fmt::Debug for Sessions {

@@ -6,7 +6,8 @@ use super::mint::sign;
 use super::verify::PRESENTED_BYTES_MAX;
 use super::*;
 use crate::domain::token::edgeauth;
-use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::grant::{Clients, Grant, Scope, UnixTime};
+use crate::domain::token::presented::Presented;
 use crate::domain::token::reason::Reason;
 
 const NOW: UnixTime = Duration::from_secs(1_700_000_000);
@@ -17,7 +18,7 @@ fn key() -> Secret {
 }
 
 fn sessions_with(settings: Settings) -> Sessions {
-    Sessions::new("example", &[("key", &key())], settings)
+    Sessions::new("example", &Keys::of([("key", key())]), settings)
 }
 
 fn sessions() -> Sessions {
@@ -26,12 +27,12 @@ fn sessions() -> Sessions {
 
 fn grant() -> Grant {
     Grant {
-        acl: Some("/a/*".to_owned()),
+        scope: Scope::Acl("/a/*".to_owned()),
         expires: 1_700_000_300,
-        ip: Some("203.0.113.7".to_owned()),
+        clients: Clients::Address("203.0.113.7".to_owned()),
         session_id: Some("s-1".to_owned()),
         payload: Some("p".to_owned()),
-        key_name: "key",
+        key_name: "key".into(),
     }
 }
 
@@ -67,10 +68,56 @@ fn a_session_verifies_in_every_carriers_writing() {
     ] {
         assert_eq!(sessions.verify(&presented, &at("/x"), NOW).as_ref(), Ok(&session), "{presented}");
         let admitted = sessions.admit(&presented, &at("/x"), NOW).unwrap();
-        assert_eq!((admitted.id(), admitted.expires, admitted.key_name), (Some("s-1"), 1_700_086_380, "key"));
+        assert_eq!(
+            (admitted.id(), admitted.expires, &*admitted.key_name),
+            (Some("s-1"), 1_700_086_380, "key")
+        );
         assert_eq!(sessions.session(&admitted), session, "{presented}");
         assert!(!format!("{admitted:?}").contains("hmac"), "a session's text is not shown");
     }
+}
+
+#[test]
+fn networks_of_a_grant_bind_the_session_where_the_address_is_carried() {
+    let networks =
+        Clients::Networks(vec!["203.0.113.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()]);
+    let carry = Carry { ip: true, ..Carry::default() };
+    let sessions = sessions_with(Settings { carry, ..Settings::default() });
+    let admits = |grant: &Grant, client: &str| {
+        let session = sessions.mint(grant, UNKNOWN, b"", NOW);
+        let at = At { client: client.parse().unwrap(), ..at("/a") };
+        let value = session.cookie_value();
+        sessions.admit(&value, &at, NOW).map(|admitted| admitted.expires)
+    };
+    let bound = Grant { clients: networks, ..grant() };
+    for client in ["203.0.113.200", "2001:db8::7", "::ffff:203.0.113.1"] {
+        assert!(admits(&bound, client).is_ok(), "{client}");
+    }
+    assert_eq!(admits(&bound, "203.0.114.7"), Err(Reason::IpMismatch));
+    let nobody = Grant { clients: Clients::Networks(Vec::new()), ..grant() };
+    assert_eq!(admits(&nobody, "203.0.113.7"), Err(Reason::IpMismatch));
+}
+
+#[test]
+fn a_condition_that_no_acl_can_say_is_not_carried() {
+    let carry = Carry { acl: true, ..Carry::default() };
+    let sessions = sessions_with(Settings { carry, ..Settings::default() });
+    for scope in [Scope::Url, Scope::Condition] {
+        let session = sessions.mint(&Grant { scope, ..grant() }, UNKNOWN, b"", NOW);
+        assert_eq!(session.acl(), "/*");
+    }
+}
+
+#[test]
+fn replaced_keys_judge_from_then_on() {
+    let sessions = sessions();
+    let session = sessions.mint(&grant(), UNKNOWN, b"", NOW);
+    let new = Secret::from_hex("aabb").unwrap();
+    sessions.replace_keys(&Keys::of([("new", new.clone()), ("key", key())]));
+    assert_eq!(sessions.mint(&grant(), UNKNOWN, b"", NOW).key_name().as_ref(), "new");
+    assert!(sessions.admit(session.canonical(), &at("/a"), NOW).is_ok());
+    sessions.replace_keys(&Keys::of([("new", new)]));
+    assert_eq!(sessions.admit(session.canonical(), &at("/a"), NOW), Err(Reason::BadSignature));
 }
 
 #[test]
@@ -154,16 +201,10 @@ fn a_session_ends_at_its_second() {
 #[test]
 fn no_session_passes_as_an_access_token_nor_on_another_property_nor_the_reverse() {
     let session = sessions().mint(&grant(), UNKNOWN, b"", NOW);
-    let elsewhere = Sessions::new("other", &[("key", &key())], Settings::default());
+    let elsewhere = Sessions::new("other", &Keys::of([("key", key())]), Settings::default());
     assert_eq!(elsewhere.admit(session.canonical(), &at("/a"), NOW), Err(Reason::BadSignature));
     let verifier = edgeauth::verify::Verifier::new(edgeauth::Settings::with_key(key()));
-    let presented = edgeauth::Presented {
-        value: session.canonical(),
-        path: "/a",
-        raw_path: "/a",
-        query: "",
-        client: "203.0.113.7".parse().unwrap(),
-    };
+    let presented = Presented::for_path(session.canonical(), "/a", "203.0.113.7".parse().unwrap());
     assert_eq!(verifier.verify(&presented, NOW), Err(Reason::BadSignature));
     let mut access = "exp=1700086400~acl=/*~data=hdntl~hmac=".to_owned();
     Signer::new(&key(), Algorithm::Sha256)
@@ -195,12 +236,13 @@ fn the_transition_key_verifies_and_the_primary_mints() {
     let old = key();
     let new = Secret::from_text("new").unwrap();
     let session = sessions().mint(&grant(), UNKNOWN, b"", NOW);
-    let rotated = Sessions::new("example", &[("key", &new), ("transition_key", &old)], Settings::default());
+    let rotated =
+        Sessions::new("example", &Keys::of([("key", new), ("transition_key", old)]), Settings::default());
     assert_eq!(
-        rotated.admit(session.canonical(), &at("/a"), NOW).map(|admitted| admitted.key_name),
-        Ok("transition_key")
+        rotated.admit(session.canonical(), &at("/a"), NOW).map(|admitted| admitted.key_name.to_string()),
+        Ok("transition_key".to_owned())
     );
-    assert_eq!(rotated.mint(&grant(), UNKNOWN, b"", NOW).key_name(), "key");
+    assert_eq!(rotated.mint(&grant(), UNKNOWN, b"", NOW).key_name().as_ref(), "key");
 }
 
 #[test]
@@ -216,7 +258,7 @@ fn a_salt_binds_the_session_to_its_headers() {
 #[test]
 fn what_a_token_carries_cannot_inject() {
     let hostile = Grant {
-        acl: Some("/a/\"\r\n*".to_owned()),
+        scope: Scope::Acl("/a/\"\r\n*".to_owned()),
         session_id: Some("a~exp=9\r\n\"b\\".to_owned()),
         payload: Some("x; Domain=evil\n#EXTINF é".to_owned()),
         ..grant()
@@ -243,7 +285,7 @@ fn an_empty_acl_still_matches_nothing() {
     let all = Carry { acl: true, ..Carry::default() };
     let sessions = sessions_with(Settings { carry: all, ..Settings::default() });
     let empty = Grant {
-        acl: Some(String::new()),
+        scope: Scope::Acl(String::new()),
         session_id: Some(String::new()),
         payload: Some(String::new()),
         ..grant()

@@ -1,16 +1,16 @@
 //! One session's text: canonical, and as each carrier writes it.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::domain::token::acl;
 use crate::domain::token::edgeauth::fields::Fields;
 use crate::domain::uri::escape::{self, Place};
 
 /// What a session says, before it is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Claims<'a> {
-    pub(super) ip: Option<IpAddr>,
+    pub(super) ip: Option<String>,
     pub(super) first_mint: Option<u64>,
     pub(super) expires: u64,
     pub(super) acl: &'a str,
@@ -22,7 +22,7 @@ pub(super) struct Claims<'a> {
 impl Claims<'_> {
     pub(super) fn signed_part(&self) -> String {
         let mut out = String::with_capacity(128);
-        if let Some(ip) = self.ip {
+        if let Some(ip) = &self.ip {
             let _ = write!(out, "ip={ip}~");
         }
         if let Some(first_mint) = self.first_mint {
@@ -70,7 +70,7 @@ pub(super) fn payload<'a>(data: &'a str, name: &str) -> Option<&'a str> {
 pub struct Session {
     name: String,
     canonical: String,
-    key_name: &'static str,
+    key_name: Arc<str>,
     expires: u64,
     first_mint: Option<u64>,
     acl: String,
@@ -81,12 +81,12 @@ pub struct Session {
 
 impl Session {
     /// `canonical` with the fields that were parsed from it.
-    pub(super) fn read(canonical: &str, fields: &Fields<'_>, name: &str, key_name: &'static str) -> Self {
+    pub(super) fn read(canonical: &str, fields: &Fields<'_>, name: &str, key_name: &Arc<str>) -> Self {
         let payload = fields.data.and_then(|data| payload(data, name)).filter(|payload| !payload.is_empty());
         Self {
             name: name.to_owned(),
             canonical: canonical.to_owned(),
-            key_name,
+            key_name: key_name.clone(),
             expires: fields.expires,
             first_mint: fields.start,
             acl: fields.acl.unwrap_or_default().to_owned(),
@@ -100,7 +100,7 @@ impl Session {
     pub(super) fn signed(
         signed: &str,
         name: &str,
-        key_name: &'static str,
+        key_name: &Arc<str>,
         hmac: impl FnOnce(&str) -> String,
     ) -> Self {
         let canonical = format!("{signed}~hmac={}", hmac(signed));
@@ -151,8 +151,8 @@ impl Session {
     }
 
     /// Which of the property's keys signed it: its name in the configuration.
-    pub fn key_name(&self) -> &'static str {
-        self.key_name
+    pub fn key_name(&self) -> &Arc<str> {
+        &self.key_name
     }
 
     /// `hdntl=exp=…~acl=%2f*~data=hdntl~hmac=…`, for a component of a path, without slashes around it.

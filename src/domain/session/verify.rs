@@ -1,11 +1,13 @@
 //! Verifying a session as it was presented, on the way of every request.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::text::{self, Session};
 use super::{At, Sessions, WRITING};
 use crate::domain::token::acl;
+use crate::domain::token::address;
 use crate::domain::token::edgeauth::fields::{Fields, split_hmac};
 use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::Algorithm;
@@ -25,11 +27,11 @@ pub const SESSION_ID_BYTES_MAX: usize = 64;
 const ID_BYTES_MAX: usize = 3 * SESSION_ID_BYTES_MAX;
 
 /// What an ordinary request needs to know of its session. Small, and made without allocating.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Admitted<'a> {
     pub expires: u64,
     pub first_mint: Option<u64>,
-    pub key_name: &'static str,
+    pub key_name: Arc<str>,
     id: Option<Id>,
     presented: &'a str,
     /// The reading of what was presented that verified.
@@ -107,7 +109,7 @@ impl Sessions {
         let canonical = admitted.form.of(admitted.presented, &mut buffer).expect(VERIFIED);
         let (signed, _) = canonical.rsplit_once("~hmac=").expect(VERIFIED);
         let fields = Fields::parse(signed, WRITING).expect(VERIFIED);
-        Session::read(canonical, &fields, &self.settings.name, admitted.key_name)
+        Session::read(canonical, &fields, &self.settings.name, &admitted.key_name)
     }
 
     fn admit_in<'a>(
@@ -124,14 +126,16 @@ impl Sessions {
                 continue;
             };
             refusal = Reason::BadSignature;
-            let mut keys = self.keys.iter();
+            let keys = self.keys.load();
             let salted: &[u8] = if at.salt.is_empty() { b"" } else { b"~salt=" };
             let parts = [signed.as_bytes(), salted, at.salt];
-            if let Some((key_name, _)) = keys.find(|(_, signer)| signer.verifies(&parts, &digest)) {
+            let verifying = keys.at(now).find(|named| named.key.verifies(&parts, &digest));
+            if let Some(named) = verifying {
                 let fields = Fields::parse(signed, WRITING).map_err(|_| Reason::Malformed)?;
                 self.check(&fields, at, now)?;
                 let id = fields.id.map(|id| Id::new(id).ok_or(Reason::Malformed)).transpose()?;
                 let (expires, first_mint) = (fields.expires, fields.start);
+                let key_name = named.name.clone();
                 return Ok(Admitted { expires, first_mint, key_name, id, presented, form });
             }
         }
@@ -145,7 +149,15 @@ impl Sessions {
         if now >= Duration::from_secs(fields.expires) {
             return Err(Reason::Expired);
         }
-        if fields.ip.is_some_and(|ip| !self.settings.address_match.agrees(ip, at.client)) {
+        let admits = |ip: &str| {
+            let is_one = !ip.contains(['/', ',']);
+            if is_one {
+                self.settings.address_match.agrees(ip, at.client)
+            } else {
+                address::in_networks(ip, at.client)
+            }
+        };
+        if fields.ip.is_some_and(|ip| !admits(ip)) {
             return Err(Reason::IpMismatch);
         }
         if acl::covers(acl, at.path) { Ok(()) } else { Err(Reason::AclMismatch) }

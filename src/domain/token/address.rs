@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 use crate::domain::uri::escape;
 
 /// How much of an address has to agree, in bits; the whole of it by default.
@@ -42,6 +44,20 @@ pub fn parse(named: &str) -> Option<IpAddr> {
     named.parse::<IpAddr>().ok().or_else(|| bracketed(&named)).map(|address| address.to_canonical())
 }
 
+/// Whether `client` is in one of the networks that stand in `networks`, separated by commas. Text that is no network holds
+/// nobody.
+pub fn in_networks(networks: &str, client: IpAddr) -> bool {
+    networks
+        .split(',')
+        .filter_map(|network| network.parse::<IpNet>().ok())
+        .any(|network| holds(&network, client))
+}
+
+/// Whether a network holds an address; an IPv4-mapped IPv6 address is the IPv4 address it is.
+pub fn holds(network: &IpNet, client: IpAddr) -> bool {
+    network.contains(&client.to_canonical())
+}
+
 fn bracketed(named: &str) -> Option<IpAddr> {
     named.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
@@ -77,6 +93,18 @@ mod tests {
         ] {
             assert!(!agrees(odd, "203.0.113.7"), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_client_is_in_one_of_the_networks() {
+        let within = |networks: &str, client: &str| in_networks(networks, client.parse().unwrap());
+        assert!(within("203.0.113.0/24,2001:db8::/32", "203.0.113.7"));
+        assert!(within("203.0.113.0/24,2001:db8::/32", "2001:db8::1"));
+        assert!(within("203.0.113.0/24", "::ffff:203.0.113.7"));
+        assert!(!within("203.0.113.0/24,2001:db8::/32", "203.0.114.7"));
+        assert!(
+            !within(",", "203.0.113.7") && !within("203.0.113.7", "203.0.113.7") && !within("*/0,x", "::1")
+        );
     }
 
     #[test]

@@ -12,10 +12,10 @@ pub fn values<'q, 'n>(query: &'q str, name: &'n str) -> impl Iterator<Item = &'q
 
 /// The query without the parameters called `names`. All others keep their bytes and their order; what is left of a removed
 /// parameter is not even its `&`. Borrowed when one run of parameters remains.
-pub fn without<'a>(query: &'a str, names: &[&str]) -> Cow<'a, str> {
+pub fn without<'a>(query: &'a str, names: &[impl AsRef<str>]) -> Cow<'a, str> {
     let is_kept = |parameter: &str| {
         let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
-        !names.contains(&name)
+        !names.iter().any(|known| known.as_ref() == name)
     };
     let mut run: Option<(usize, usize)> = None;
     let mut joined: Option<String> = None;

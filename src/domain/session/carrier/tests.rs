@@ -4,20 +4,21 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::session::{Life, Sessions, Settings};
-use crate::domain::token::grant::Grant;
+use crate::domain::token::grant::{Clients, Grant, Scope};
 use crate::domain::token::key::Secret;
+use crate::domain::token::keys::Keys;
 
 fn session() -> Session {
     let key = Secret::from_text("key").unwrap();
     let grant = Grant {
-        acl: None,
+        scope: Scope::Url,
         expires: 0,
-        ip: None,
+        clients: Clients::Any,
         session_id: Some("s;1".to_owned()),
         payload: Some("a,b".to_owned()),
-        key_name: "key",
+        key_name: "key".into(),
     };
-    Sessions::new("example", &[("key", &key)], Settings::default()).mint(
+    Sessions::new("example", &Keys::of([("key", key)]), Settings::default()).mint(
         &grant,
         Life::Fixed { media_duration: None },
         b"",

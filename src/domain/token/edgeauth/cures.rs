@@ -1,8 +1,8 @@
 //! Common mistakes that show in a token's own fields, with their cures.
 
-use super::Presented;
 use super::fields::Fields;
 use crate::domain::token::grant::UnixTime;
+use crate::domain::token::presented::Presented;
 use crate::domain::token::{acl, address};
 
 /// The cures for what is wrong, or soon will be, with these fields for this request.

@@ -1,56 +1,25 @@
 //! Explaining: what was signed, how each check came out, and the cure for common mistakes.
 
-use serde::Serialize;
-
+use super::Settings;
 use super::cures::{directory, for_fields};
 use super::fields::{Fields, split_hmac};
 use super::verify::{Form, Verifier};
-use super::{Presented, Settings};
+use crate::domain::token::explanation::Explanation;
 use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::{Algorithm, Secret};
+use crate::domain::token::keys::{Keys, Named};
+use crate::domain::token::presented::Presented;
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::escape;
-
-/// Why a token is good, or is not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Explanation {
-    pub valid: bool,
-    /// The word of the reason, when refused.
-    pub reason: Option<&'static str>,
-    /// How the presented text had to be read for its HMAC to match.
-    pub form: Option<String>,
-    pub key: Option<&'static str>,
-    /// What was hashed, with the salt shown as `<salt>`; for a signature that does not match, what should have been.
-    pub string_to_sign: Option<String>,
-    pub checks: Vec<Outcome>,
-    pub cures: Vec<String>,
-}
-
-/// How one check came out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Outcome {
-    pub check: &'static str,
-    /// `ok`, the word of the reason, or `not reached`.
-    pub outcome: &'static str,
-    pub detail: String,
-}
 
 impl Verifier {
     /// Judges as [`Verifier::verify`] does, and tells the whole story.
     pub fn explain(&self, presented: &Presented<'_>, now: UnixTime) -> Explanation {
-        let mut explanation = Explanation {
-            valid: false,
-            reason: None,
-            form: None,
-            key: None,
-            string_to_sign: None,
-            checks: Vec::new(),
-            cures: Vec::new(),
-        };
-        match self.matching(presented) {
+        let mut explanation = Explanation::default();
+        match self.matching(presented, now) {
             Ok(matched) => {
                 explanation.form = Some(described(matched.form).to_owned());
-                explanation.key = Some(matched.key_name);
+                explanation.key = Some(matched.key_name.to_string());
                 explanation.string_to_sign = Some(self.hashed(matched.signed(), matched.url.as_deref()));
                 explanation.passed("signature", format!("signed with {}", matched.key_name));
                 match Fields::parse(matched.signed(), self.writing()) {
@@ -60,8 +29,7 @@ impl Verifier {
             }
             Err(reason) => self.blame_signature(&mut explanation, reason, presented, now),
         }
-        explanation.valid = explanation.reason.is_none();
-        explanation
+        explanation.concluded()
     }
 
     fn judge(
@@ -101,7 +69,7 @@ impl Verifier {
                 reason,
                 "no hmac of 64, 40 or 32 lower-case hex digits stands at the end".to_owned(),
             );
-            explanation.cures.extend(self.cures_by_trial(presented));
+            explanation.cures.extend(self.cures_by_trial(presented, now));
             return;
         };
         let is_acl = super::fields::has_acl(signed, delimiter);
@@ -124,7 +92,7 @@ impl Verifier {
                 self.settings.algorithm.as_str()
             ));
         }
-        explanation.cures.extend(self.cures_by_trial(presented));
+        explanation.cures.extend(self.cures_by_trial(presented, now));
         if let Ok(fields) = Fields::parse(signed, self.writing()) {
             explanation.cures.extend(for_fields(&fields, presented, now));
         }
@@ -146,10 +114,11 @@ impl Verifier {
     }
 
     /// Other settings, or another reading of the request, under which the signature matches.
-    fn cures_by_trial(&self, presented: &Presented<'_>) -> Vec<String> {
+    fn cures_by_trial(&self, presented: &Presented<'_>, now: UnixTime) -> Vec<String> {
         let settings = &self.settings;
-        let matches =
-            |settings: Settings, presented: &Presented<'_>| Self::new(settings).matching(presented).is_ok();
+        let matches = |settings: Settings, presented: &Presented<'_>| {
+            Self::new(settings).matching(presented, now).is_ok()
+        };
         let mut cures = Vec::new();
         let trials: [(&str, Settings); 4] = [
             (
@@ -187,30 +156,19 @@ impl Verifier {
         }
         if let Some(once) = escape::decode(presented.value)
             && once.contains('%')
-            && self.matching(&Presented { value: &once, ..*presented }).is_ok()
+            && self.matching(&Presented { value: &once, ..*presented }, now).is_ok()
         {
             cures.push("it is percent-encoded twice: encode it once, or not at all".to_owned());
         }
         for pattern in ["/*", "*", directory(presented.path).as_str()] {
             let as_url = Presented { path: pattern, raw_path: pattern, query: "", ..*presented };
-            if self.matching(&as_url).is_ok_and(|matched| matched.url.is_some()) && pattern != presented.path
+            if self.matching(&as_url, now).is_ok_and(|matched| matched.url.is_some())
+                && pattern != presented.path
             {
                 cures.push(format!("it was signed for the URL {pattern:?}: use the signer's ACL call (generate_acl_token, -a), not its URL call"));
             }
         }
         cures
-    }
-}
-
-impl Explanation {
-    fn passed(&mut self, check: &'static str, detail: String) {
-        self.checks.push(Outcome { check, outcome: "ok", detail });
-    }
-
-    /// The first failure is the reason.
-    fn failed(&mut self, check: &'static str, reason: Reason, detail: String) {
-        self.reason.get_or_insert(reason.as_str());
-        self.checks.push(Outcome { check, outcome: reason.as_str(), detail });
     }
 }
 
@@ -224,16 +182,16 @@ const fn described(form: Form) -> &'static str {
 }
 
 /// The keys as a signer would have used them that took their hex digits for the key, with and without `0x`.
-fn textual_keys(settings: &Settings) -> Vec<(&'static str, Secret)> {
+fn textual_keys(settings: &Settings) -> Keys<Secret> {
     let mut keys = Vec::new();
-    for (name, key) in &settings.keys {
-        let lower = key.to_hex();
+    for named in settings.keys.iter() {
+        let lower = named.key.to_hex();
         let upper = lower.to_uppercase();
         for text in [format!("0x{lower}"), format!("0x{upper}"), lower, upper] {
-            keys.extend(Secret::from_text(&text).map(|secret| (*name, secret)));
+            keys.extend(Secret::from_text(&text).map(|key| Named { key, ..named.clone() }));
         }
     }
-    keys
+    Keys::new(keys)
 }
 
 fn detail(check: &str, fields: &Fields<'_>, presented: &Presented<'_>, now: UnixTime) -> String {

@@ -23,11 +23,11 @@
 //! carries further fields (only the string whose HMAC matched is parsed, in one order, each field once); a URL token shown as
 //! an ACL token (`url` and `salt` may not stand in a token); unbounded work (limits before the first hash).
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::address::AddressMatch;
 use super::key::{Algorithm, Secret};
+use super::keys::Keys;
 
 mod cures;
 pub mod dialect;
@@ -77,8 +77,8 @@ impl Default for Limits {
 /// How one property's access tokens are made and judged.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names as in the configuration, with their keys: the primary first, then the transition key.
-    pub keys: Vec<(&'static str, Secret)>,
+    /// In the order in which they are tried: the primary first, then the transition key.
+    pub keys: Keys<Secret>,
     /// Allowed salts, tried in order; a token has to carry one of them. None: tokens are unsalted.
     pub salts: Vec<Secret>,
     pub algorithm: Algorithm,
@@ -101,7 +101,7 @@ impl Settings {
     /// One key named "key", everything else as the SDKs have it.
     pub fn with_key(key: Secret) -> Self {
         Self {
-            keys: vec![("key", key)],
+            keys: Keys::of([("key", key)]),
             salts: Vec::new(),
             algorithm: Algorithm::Sha256,
             escape_inputs: false,
@@ -114,18 +114,4 @@ impl Settings {
             limits: Limits::default(),
         }
     }
-}
-
-/// An access token as a request presented it.
-#[derive(Clone, Copy, Debug)]
-pub struct Presented<'a> {
-    /// The value of the parameter, cookie or header, transport escapes and all.
-    pub value: &'a str,
-    /// The path in its normal form.
-    pub path: &'a str,
-    /// The path as it came, without a session's component.
-    pub raw_path: &'a str,
-    /// The query without our token parameters; empty when there is none.
-    pub query: &'a str,
-    pub client: IpAddr,
 }

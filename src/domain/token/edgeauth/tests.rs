@@ -6,11 +6,13 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::dialect::Dialect;
-use super::explain::Explanation;
 use super::sign::{MintError, MintRequest, Start, Target, sign};
 use super::verify::Verifier;
 use super::*;
-use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::explanation::Explanation;
+use crate::domain::token::grant::{Clients, Grant, Scope, UnixTime};
+use crate::domain::token::keys::{Named, Window};
+use crate::domain::token::presented::Presented;
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::path::normalise;
 
@@ -66,7 +68,7 @@ fn signed_with(fields: &str, hashed: &str) -> String {
 }
 
 fn presented<'a>(value: &'a str, path: &'a str) -> Presented<'a> {
-    Presented { value, path, raw_path: path, query: "", client: CLIENT.parse::<IpAddr>().unwrap() }
+    Presented::for_path(value, path, CLIENT.parse::<IpAddr>().unwrap())
 }
 
 fn verify_with(settings: Settings, value: &str, path: &str) -> Result<Grant, Reason> {
@@ -215,7 +217,7 @@ mod vectors {
                 .map_or_else(|_| raw.clone(), std::borrow::Cow::into_owned);
             let client = args["ip"].as_str().filter(|ip| !ip.is_empty()).unwrap_or(CLIENT).parse().unwrap();
             let now = Duration::from_secs(number(&args["end_time"]).unwrap_or(1_700_000_300) - 1);
-            let presented = Presented { value, path: &path, raw_path: &raw, query, client };
+            let presented = Presented { raw_path: &raw, query, ..Presented::for_path(value, &path, client) };
             let grant = Verifier::new(settings).verify(&presented, now);
             assert!(grant.is_ok(), "{case} {sdk} {path} {:?}", grant.err());
             accepted += 1;
@@ -322,12 +324,12 @@ mod rules {
         };
         let grant = verify(&sign(&request).unwrap(), "/a/b.m3u8");
         let expected = Grant {
-            acl: Some("/a/*".to_owned()),
+            scope: Scope::Acl("/a/*".to_owned()),
             expires: 1_700_003_600,
-            ip: Some(CLIENT.to_owned()),
+            clients: Clients::Address(CLIENT.to_owned()),
             session_id: Some("s-1".to_owned()),
             payload: Some("p".to_owned()),
-            key_name: "key",
+            key_name: "key".into(),
         };
         assert_eq!(grant, Ok(expected));
     }
@@ -378,10 +380,24 @@ mod rules {
     }
 
     #[test]
+    fn a_key_outside_its_time_verifies_nothing() {
+        let window = |not_before, not_after| Window { not_before, not_after };
+        for (window, expected) in [
+            (window(Some(NOW), None), Ok("timed".to_owned())),
+            (window(Some(NOW + Duration::from_secs(1)), None), Err(Reason::BadSignature)),
+            (window(None, Some(NOW)), Err(Reason::BadSignature)),
+        ] {
+            let keys = Keys::new(vec![Named { name: "timed".into(), window, key: key(KEY) }]);
+            let grant = verify_with(Settings { keys, ..settings() }, &token("/*"), "/a");
+            assert_eq!(grant.map(|grant| grant.key_name.to_string()), expected);
+        }
+    }
+
+    #[test]
     fn the_transition_key_is_tried_second() {
-        let keys = vec![("key", key("aabb")), ("transition_key", key(KEY))];
+        let keys = Keys::of([("key", key("aabb")), ("transition_key", key(KEY))]);
         let grant = verify_with(Settings { keys, ..settings() }, &token("/*"), "/a");
-        assert_eq!(grant.map(|grant| grant.key_name), Ok("transition_key"));
+        assert_eq!(grant.map(|grant| grant.key_name.to_string()), Ok("transition_key".to_owned()));
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::fields::{Fields, Writing, has_acl, split_hmac};
-use super::{Delimiters, Presented, Settings};
+use super::{Delimiters, Settings};
 use crate::domain::token::acl;
-use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::grant::{Clients, Grant, Scope, UnixTime};
 use crate::domain::token::key::{Digest, Secret, Signer};
+use crate::domain::token::keys::Keys;
+use crate::domain::token::presented::Presented;
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::escape;
 
@@ -17,13 +20,7 @@ use crate::domain::uri::escape;
 #[derive(Clone)]
 pub struct Verifier {
     pub(super) settings: Settings,
-    keys: Vec<Key>,
-}
-
-#[derive(Clone)]
-struct Key {
-    name: &'static str,
-    signer: Signer,
+    keys: Keys<Signer>,
 }
 
 /// The presented string in the form whose HMAC matched.
@@ -33,7 +30,7 @@ pub(super) struct Matched<'a> {
     pub(super) form: Form,
     pub(super) signed_bytes: usize,
     pub(super) url: Option<String>,
-    pub(super) key_name: &'static str,
+    pub(super) key_name: Arc<str>,
 }
 
 impl Matched<'_> {
@@ -113,25 +110,26 @@ impl Verifier {
     /// Without a key: nothing may be verified with none, so the configuration has to refuse that before.
     pub fn new(settings: Settings) -> Self {
         assert!(!settings.keys.is_empty(), "a property that verifies tokens has a key");
-        let keys = settings
-            .keys
-            .iter()
-            .map(|(name, secret)| Key { name, signer: Signer::new(secret, settings.algorithm) })
-            .collect();
+        let keys = settings.keys.map(|secret| Signer::new(secret, settings.algorithm));
         Self { settings, keys }
+    }
+
+    /// The names of the keys, in the order in which they are tried.
+    pub fn key_names(&self) -> Vec<Arc<str>> {
+        self.keys.names()
     }
 
     /// Whether the token is good for this request at `now`.
     pub fn verify(&self, presented: &Presented<'_>, now: UnixTime) -> Result<Grant, Reason> {
-        let matched = self.matching(presented)?;
+        let matched = self.matching(presented, now)?;
         let fields = Fields::parse(matched.signed(), self.writing()).map_err(|_| Reason::Malformed)?;
         for (_, check) in Self::CHECKS {
             check(self, &fields, presented, now)?;
         }
         Ok(Grant {
-            acl: fields.acl.map(|acl| self.separated(acl).into_owned()),
+            scope: fields.acl.map_or(Scope::Url, |acl| Scope::Acl(self.separated(acl).into_owned())),
             expires: fields.expires,
-            ip: fields.ip.map(str::to_owned),
+            clients: fields.ip.map_or(Clients::Any, |ip| Clients::Address(ip.to_owned())),
             session_id: fields.id.map(str::to_owned),
             payload: fields.data.map(str::to_owned),
             key_name: matched.key_name,
@@ -187,7 +185,11 @@ impl Verifier {
     /// The form of the presented string whose HMAC matches, with any key and any salt.
     ///
     /// A well-formed URL token that matches nothing is a mismatch of the URL, which is part of what was hashed.
-    pub(super) fn matching<'a>(&self, presented: &Presented<'a>) -> Result<Matched<'a>, Reason> {
+    pub(super) fn matching<'a>(
+        &self,
+        presented: &Presented<'a>,
+        now: UnixTime,
+    ) -> Result<Matched<'a>, Reason> {
         if presented.value.len() > self.settings.limits.token_bytes_max {
             return Err(Reason::Malformed);
         }
@@ -206,13 +208,13 @@ impl Verifier {
             let signed_bytes = signed.len();
             if has_acl(signed, delimiter) {
                 refusal = Reason::BadSignature;
-                if let Some(key_name) = self.key_that_signed(signed, None, &digest) {
+                if let Some(key_name) = self.key_that_signed(signed, None, &digest, now) {
                     return Ok(Matched { text, form, signed_bytes, url: None, key_name });
                 }
             } else {
                 refusal = Reason::UrlMismatch;
                 for url in urls.get_or_insert_with(|| self.urls(presented)) {
-                    if let Some(key_name) = self.key_that_signed(signed, Some(url), &digest) {
+                    if let Some(key_name) = self.key_that_signed(signed, Some(url), &digest, now) {
                         return Ok(Matched { text, form, signed_bytes, url: Some(url.clone()), key_name });
                     }
                 }
@@ -222,7 +224,13 @@ impl Verifier {
         Err(refusal)
     }
 
-    fn key_that_signed(&self, signed: &str, url: Option<&str>, digest: &Digest) -> Option<&'static str> {
+    fn key_that_signed(
+        &self,
+        signed: &str,
+        url: Option<&str>,
+        digest: &Digest,
+        now: UnixTime,
+    ) -> Option<Arc<str>> {
         let delimiter = self.settings.delimiters.field;
         let mut utf8 = [0; 4];
         let delimiter = delimiter.encode_utf8(&mut utf8).as_bytes();
@@ -241,8 +249,8 @@ impl Verifier {
                 salt.map_or([b"", b"", b""], |salt| [delimiter, b"salt=", salt.expose()]);
             let signed = signed.as_bytes();
             let parts = [signed, url_delimiter, url_name, url, salt_delimiter, salt_name, salt];
-            if let Some(key) = self.keys.iter().find(|key| key.signer.verifies(&parts, digest)) {
-                return Some(key.name);
+            if let Some(named) = self.keys.at(now).find(|named| named.key.verifies(&parts, digest)) {
+                return Some(named.name.clone());
             }
         }
         None
