@@ -18,6 +18,7 @@ mod paths;
 mod playlists;
 mod refusals;
 mod rewriting;
+mod sendfile;
 mod sessions;
 mod smoke;
 mod support;
