@@ -1,5 +1,6 @@
 //! `config.toml` as typed: every key, its type and its default. What the values mean is judged in [`super`].
 
+pub mod encryption;
 pub mod origin;
 
 use std::net::SocketAddr;
@@ -107,7 +108,6 @@ pub struct Cache {
     pub object_max: Size,
     pub waiters_max: usize,
     pub wait_timeout: Span,
-    pub sendfile: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,6 +129,7 @@ pub struct Property {
     pub cache: PropertyCache,
     #[serde(default)]
     pub manifest: Manifest,
+    pub encryption: Option<Spanned<encryption::Encryption>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -349,7 +350,6 @@ impl Default for Cache {
             object_max: Size::mib(64),
             waiters_max: 1_000,
             wait_timeout: Span::seconds(10),
-            sendfile: true,
         }
     }
 }
@@ -424,7 +424,7 @@ impl Default for Manifest {
 }
 
 /// A value that was not typed, so that no place in the file belongs to it.
-fn bare<T>(value: T) -> Spanned<T> {
+pub(super) fn bare<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
 }
 

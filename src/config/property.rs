@@ -33,7 +33,7 @@ use crate::telemetry::metrics::Metrics;
 use super::accept::{status, whole_seconds};
 use super::fault::Judge;
 use super::units::{self, AutoSpan};
-use super::{file, origin, secret};
+use super::{encryption, file, origin, secret};
 
 /// A property with what the whole file has to know of it.
 pub struct Accepted {
@@ -100,9 +100,15 @@ pub fn accept(
     );
     let (rules, metrics) = (rules?, Arc::new(metrics.property(&name)));
     metrics.register_keys(keys.names());
+    let shared_name: Arc<str> = name.as_str().into();
+    let is_open = access.get_ref().action == file::Action::Open;
+    let encryption = typed.encryption.as_ref().and_then(|encryption| {
+        encryption::accept(encryption, &shared_name, &typed.session, is_open, folder, judge)
+    });
     let property = Property {
+        encryption,
         metrics,
-        name: name.into(),
+        name: shared_name,
         rules,
         carrier: carrier(typed.session.carrier),
         cookie: cookie(&typed.session.cookie, judge),
@@ -111,45 +117,65 @@ pub fn accept(
         source: source?,
         forwarded: origin::forwarded(typed.origin.forwarded),
         cookies_forwarded: typed.origin.cookies.clone(),
-        query: match &typed.cache.query {
-            units::QueryRule::Keep => QueryRule::Keep,
-            units::QueryRule::Drop => QueryRule::Drop,
-            units::QueryRule::Only(names) => QueryRule::Only(names.clone()),
-        },
-        lifetimes: Lifetimes {
-            live_playlist: match typed.cache.live_playlist_ttl {
-                AutoSpan::Auto => None,
-                AutoSpan::Fixed(ttl) => Some(ttl),
-            },
-            playlist: typed.cache.playlist_ttl.0,
-        },
-        caching: Caching::new(
-            typed.cache.objects,
-            ObjectLifetimes {
-                segment: typed.cache.segment_ttl.0,
-                negative: typed.cache.negative_ttl.0,
-                stale_while_revalidate: typed.cache.stale_while_revalidate.0,
-                stale_if_error: typed.cache.stale_if_error.0,
-            },
-        ),
+        query: query_rule(&typed.cache.query),
+        lifetimes: lifetimes(&typed.cache),
+        caching: caching(&typed.cache),
         hosts: token_hosts?,
-        manifest: manifest::Options {
-            unknown_tags: typed.manifest.unknown_tags,
-            line_bytes_max: typed.manifest.line_max.bytes(),
-            source_bytes_max: typed.manifest.decoded_max.bytes(),
-        },
-        encoding: encoding::Limits {
-            coded_bytes_max: typed.manifest.compressed_max.bytes(),
-            decoded_bytes_max: typed.manifest.decoded_max.bytes(),
-            ratio_max: typed.manifest.ratio_max,
-            ..encoding::Limits::default()
-        },
+        manifest: manifest_options(&typed.manifest),
+        encoding: encoding_limits(&typed.manifest),
         compress_min: typed.manifest.compress_min.bytes(),
         blocking_timeout: typed.origin.blocking_timeout.0,
         statuses: Statuses { expired, ..statuses },
         debug_reasons: typed.debug_reasons,
     };
     Some(Accepted { property, hosts, name_place: typed.name.span(), summary })
+}
+
+fn query_rule(typed: &units::QueryRule) -> QueryRule {
+    match typed {
+        units::QueryRule::Keep => QueryRule::Keep,
+        units::QueryRule::Drop => QueryRule::Drop,
+        units::QueryRule::Only(names) => QueryRule::Only(names.clone()),
+    }
+}
+
+fn lifetimes(typed: &file::PropertyCache) -> Lifetimes {
+    Lifetimes {
+        live_playlist: match typed.live_playlist_ttl {
+            AutoSpan::Auto => None,
+            AutoSpan::Fixed(ttl) => Some(ttl),
+        },
+        playlist: typed.playlist_ttl.0,
+    }
+}
+
+fn caching(typed: &file::PropertyCache) -> Caching {
+    Caching::new(
+        typed.objects,
+        ObjectLifetimes {
+            segment: typed.segment_ttl.0,
+            negative: typed.negative_ttl.0,
+            stale_while_revalidate: typed.stale_while_revalidate.0,
+            stale_if_error: typed.stale_if_error.0,
+        },
+    )
+}
+
+fn manifest_options(typed: &file::Manifest) -> manifest::Options {
+    manifest::Options {
+        unknown_tags: typed.unknown_tags,
+        line_bytes_max: typed.line_max.bytes(),
+        source_bytes_max: typed.decoded_max.bytes(),
+    }
+}
+
+fn encoding_limits(typed: &file::Manifest) -> encoding::Limits {
+    encoding::Limits {
+        coded_bytes_max: typed.compressed_max.bytes(),
+        decoded_bytes_max: typed.decoded_max.bytes(),
+        ratio_max: typed.ratio_max,
+        ..encoding::Limits::default()
+    }
 }
 
 fn hosts(

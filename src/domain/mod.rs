@@ -1,6 +1,7 @@
 //! What is decided: tokens, sessions, policy, playlists, caching. No I/O, no clock, no randomness, nothing async.
 
 pub mod cache;
+pub mod encryption;
 pub mod headers;
 pub mod manifest;
 pub mod origin_auth;

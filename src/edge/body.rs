@@ -6,11 +6,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use crate::domain::encryption::cipher::CipherError;
 use crate::origin::body::{BodyError, OriginBody};
 use crate::store::flow::{FillBody, FillError};
 use crate::store::slabs::SlabBody;
 
 use super::record::Record;
+use super::sealing::Sealed;
 
 /// The most that is given to a connection at once: more would count as one piece against a reader that stalls.
 const FRAME_BYTES: usize = 256 << 10;
@@ -30,6 +32,8 @@ pub enum Content {
     Kept(SlabBody),
     /// An object that others may be reading, too, while it arrives.
     Arriving(FillBody),
+    /// Any of these on its way through the cipher.
+    Sealed(Box<Sealed>),
 }
 
 /// Why a body ended before its end. The connection ends with it: never as if that were all.
@@ -39,6 +43,8 @@ pub enum SendError {
     Origin(#[from] BodyError),
     #[error(transparent)]
     Fill(#[from] FillError),
+    #[error(transparent)]
+    Cipher(#[from] CipherError),
 }
 
 impl Content {
@@ -50,6 +56,7 @@ impl Content {
             Self::Stream { read, rest } => Some(read.len() as u64 + rest.size_hint().exact()?),
             Self::Kept(body) => body.size_hint().exact(),
             Self::Arriving(body) => body.size_hint().exact(),
+            Self::Sealed(body) => body.length(),
         }
     }
 }
@@ -76,6 +83,7 @@ impl HttpBody for Content {
             }
             Self::Kept(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Self::Arriving(body) => Pin::new(body).poll_frame(context).map_err(SendError::Fill),
+            Self::Sealed(body) => body.poll_frame(context),
         }
     }
 
@@ -86,6 +94,7 @@ impl HttpBody for Content {
             Self::Stream { read, rest } => read.is_empty() && rest.is_end_stream(),
             Self::Kept(body) => body.is_end_stream(),
             Self::Arriving(body) => body.is_end_stream(),
+            Self::Sealed(body) => body.is_end_stream(),
         }
     }
     fn size_hint(&self) -> SizeHint {

@@ -3,6 +3,7 @@
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
+use crate::domain::encryption::playlist::Unsuitable;
 use crate::domain::manifest::ManifestError;
 use crate::domain::manifest::encoding::EncodingError;
 use crate::domain::token::reason::Reason;
@@ -33,6 +34,8 @@ pub enum EdgeError {
     Encoding(#[from] EncodingError),
     #[error("the origin's playlist is refused: {0}")]
     Playlist(#[from] ManifestError),
+    #[error("media encryption: {0}")]
+    Unencryptable(#[from] Unsuitable),
     #[error("the origin answered with a part that was not asked for")]
     UnaskedPart,
     #[error("the origin answered with another part than was asked for")]
@@ -98,6 +101,7 @@ impl EdgeError {
             | Self::PlaylistTooLarge(_)
             | Self::Encoding(_)
             | Self::Playlist(_)
+            | Self::Unencryptable(_)
             | Self::UnaskedPart
             | Self::WrongPart
             | Self::UnaskedNotModified => StatusCode::BAD_GATEWAY,
@@ -116,6 +120,7 @@ impl EdgeError {
             | Self::PlaylistTooLarge(_)
             | Self::Encoding(_)
             | Self::Playlist(_)
+            | Self::Unencryptable(_)
             | Self::UnaskedPart
             | Self::WrongPart
             | Self::UnaskedNotModified

@@ -12,6 +12,7 @@ pub mod property;
 pub mod question;
 pub mod reading;
 pub mod record;
+pub mod sealing;
 pub mod serve;
 pub mod target;
 pub mod wanted;

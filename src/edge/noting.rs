@@ -45,9 +45,10 @@ pub fn count_error(property: &Property, error: &EdgeError) {
         | EdgeError::UnaskedPart
         | EdgeError::WrongPart
         | EdgeError::UnaskedNotModified => metrics.origin_invalid.inc(),
-        EdgeError::PlaylistTooLarge(_) | EdgeError::Encoding(_) | EdgeError::Playlist(_) => {
-            metrics.playlists_refused.inc()
-        }
+        EdgeError::PlaylistTooLarge(_)
+        | EdgeError::Encoding(_)
+        | EdgeError::Playlist(_)
+        | EdgeError::Unencryptable(_) => metrics.playlists_refused.inc(),
         EdgeError::UnknownHost
         | EdgeError::Method
         | EdgeError::Path(_)

@@ -22,6 +22,7 @@ use super::objects::Found;
 use super::passage::Bears;
 use super::property::Property;
 use super::reading::{is_json, is_playlist_type, read_object, refuse_unasked, starts_a_playlist};
+use super::sealing;
 use super::wanted::{Place, Wanted};
 
 /// What was got.
@@ -202,7 +203,9 @@ impl Edge {
             is_body && (suspicious || starts_a_playlist(&parts.headers, &mut content).await?)
         };
         if !is_playlist {
-            return Ok(Obtained::Stream(Response::from_parts(parts, content)));
+            let response = Response::from_parts(parts, content);
+            let seal = sealing::stored_seal(property, &wanted.place.path);
+            return sealing::sealed(response, seal.as_ref()).map(Obtained::Stream);
         }
         // The whole playlist is needed, once: not a part of it, and its body also where only the head was asked for.
         let whole = if parts.status == StatusCode::OK && wanted.method == Method::GET {

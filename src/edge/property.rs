@@ -8,6 +8,7 @@ use http::header::ORIGIN;
 use http::{Method, Response, StatusCode};
 
 use crate::domain::cache::rules::{self, Negative, Unstated};
+use crate::domain::encryption::Encryption;
 use crate::domain::headers::cors::Cors;
 use crate::domain::headers::forwarding::Style;
 use crate::domain::manifest::Options;
@@ -43,6 +44,8 @@ pub struct Property {
     pub hosts: Hosts,
     pub manifest: Options,
     pub encoding: Limits,
+    /// How clear segments are encrypted on their way.
+    pub encryption: Option<Encryption>,
     /// Playlists from this size on are encoded for the client, when the origin sent them encoded.
     pub compress_min: usize,
     pub blocking_timeout: Duration,

@@ -22,6 +22,7 @@ use super::error::EdgeError;
 use super::objects::{Meta, Private, Stored};
 use super::property::Property;
 use super::reading::{is_playlist_type, refuse_unasked, starts_a_playlist};
+use super::sealing;
 use super::wanted::Place;
 
 /// What is asked of the origin for everybody: the whole object, unless the one that is stored still holds.
@@ -69,6 +70,11 @@ impl Question {
         }
         let is_playlist = parts.status == StatusCode::OK
             && (is_playlist_type(&parts.headers) || starts_a_playlist(&parts.headers, &mut content).await?);
+        if !is_playlist {
+            let seal = sealing::stored_seal(&self.property, &self.place.path);
+            let response = sealing::sealed(Response::from_parts(parts, content), seal.as_ref())?;
+            (parts, content) = response.into_parts();
+        }
         let length = content.length();
         let described = if is_playlist { None } else { self.describe(parts.status, &mut parts.headers) };
         let Some(description) = described else {

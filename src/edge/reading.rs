@@ -73,6 +73,11 @@ pub async fn read_object(
         return Ok(Object::Whole(Arc::new(parts), raw));
     }
     let base = Base::parse(&place.url())?;
+    let announced = match property.encryption.as_ref().filter(|encryption| encryption.covers(&place.path)) {
+        Some(encryption) => encryption.announce(&source, &base).map_err(EdgeError::Unencryptable)?,
+        None => None,
+    };
+    let source = announced.map_or(source, Bytes::from);
     let name = &property.rules.session_name;
     let template = Template::compile(&source, &base, &property.hosts, name, &property.manifest)?;
     count_references(property, &template);
@@ -126,7 +131,7 @@ pub async fn starts_a_playlist(headers: &HeaderMap, content: &mut Content) -> Re
     let needed = if coding == encoding::Coding::Identity { SNIFF_BYTES } else { SNIFF_CODED_BYTES };
     let start = match content {
         // What comes from the cache was looked at when it went in.
-        Content::Empty | Content::Kept(_) | Content::Arriving(_) => return Ok(false),
+        Content::Empty | Content::Kept(_) | Content::Arriving(_) | Content::Sealed(_) => return Ok(false),
         Content::Whole(bytes) => bytes,
         Content::Stream { read, rest } => {
             while read.len() < needed {

@@ -28,7 +28,7 @@ use super::property::Property;
 use super::record::Record;
 use super::target::Target;
 use super::wanted::{Place, Wanted};
-use super::{Edge, answer};
+use super::{Edge, answer, sealing};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REASON: HeaderName = HeaderName::from_static("sluicegate-reason");
@@ -107,8 +107,15 @@ impl Edge {
         let mut admission = policy::admit(&property.rules, &asked(&target, parts, caller), caller.now)?;
         note(property, &admission, record, caller.now);
 
+        if let Some(answered) = sealing::key(property, &target, &admission, caller.scheme, &parts.method) {
+            record.kind = Kind::Key;
+            return answered;
+        }
+        let viewers_seal = sealing::viewers_seal(property, &target.path, &admission)?;
         let is_entry = matches!(admission, Admission::Access { .. });
-        let wanted = wanted(parts, caller, &target, &admission);
+        let whole_only = sealing::whole_only(property, &target.path, &parts.headers);
+        let client = whole_only.as_ref().unwrap_or(&parts.headers);
+        let wanted = wanted(parts, client, caller, &target, &admission);
         let obtained = self.obtain(property, &wanted, caller.now).await?;
 
         let bearings =
@@ -137,16 +144,19 @@ impl Edge {
             Obtained::Shared(Object::Whole(head, body), how) => {
                 record.cache(how.as_str());
                 let origin = Response::from_parts((*head).clone(), Content::Whole(body));
+                let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
                 answer::relayed(property, origin, &passage, &wanted, how, 0).await?
             }
             Obtained::Stream(origin) => {
                 record.cache("pass");
+                let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
                 answer::relayed(property, origin, &passage, &wanted, How::Miss, 0).await?
             }
             Obtained::Found(found, how) => {
                 record.cache(how.as_str());
                 let ttl = found.meta().freshness.ttl(caller.now);
                 let origin = answer::found(found, &wanted, is_rewritten, caller.now);
+                let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
                 answer::relayed(property, origin, &passage, &wanted, how, ttl).await?
             }
         };
@@ -222,6 +232,7 @@ fn in_hex(request: u64) -> HeaderValue {
 
 fn wanted<'a>(
     parts: &'a Parts,
+    client: &'a HeaderMap,
     caller: &Caller<'a>,
     target: &Target<'_>,
     admission: &Admission<'_>,
@@ -230,7 +241,7 @@ fn wanted<'a>(
         place: Place { site: site(caller), path: target.path.clone(), query: target.origin_query.clone() },
         method: parts.method.clone(),
         kind: kind_by_name(&target.path),
-        client: &parts.headers,
+        client,
         viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
         token_result: match admission {
             Admission::Unverified(reason) => reason.as_str(),

@@ -10,6 +10,7 @@ use crate::domain::manifest::encoding::{self, Coding};
 use crate::telemetry::metrics::Kind;
 
 use super::property::Property;
+use super::sealing;
 use super::target::join;
 
 /// The result of the token check, told to the origin: no client can send it, since it is removed first.
@@ -62,7 +63,11 @@ impl Place {
 
     /// The key of the store. Sites are apart: a template holds for one, and so may what an origin answers.
     pub fn key(&self, property: &Property) -> String {
-        [&*property.name, "\n", &self.site, "\n", &self.path, "?", &self.query].concat()
+        let key = [&*property.name, "\n", &self.site, "\n", &self.path, "?", &self.query].concat();
+        match sealing::stored_seal(property, &self.path) {
+            Some(seal) => [&key, "\nsealed ", &seal.id()].concat(),
+            None => key,
+        }
     }
 
     /// RFC 8216bis §6.2.5.2: a blocking playlist reload is held back until its part is there.

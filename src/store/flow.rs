@@ -137,6 +137,10 @@ impl Flow {
         wake(state, |_, _| true);
     }
 
+    pub fn pieces(&self) -> Vec<(u64, Bytes)> {
+        self.state().pieces.iter().cloned().collect()
+    }
+
     pub fn is_passing(&self) -> bool {
         self.state().passing
     }

@@ -9,6 +9,7 @@
 mod access_token;
 mod carriers;
 mod commands;
+mod encryption;
 mod forwarding;
 mod http;
 mod leaks;
@@ -18,7 +19,6 @@ mod paths;
 mod playlists;
 mod refusals;
 mod rewriting;
-mod sendfile;
 mod sessions;
 mod smoke;
 mod support;

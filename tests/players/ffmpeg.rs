@@ -10,14 +10,14 @@ use crate::tool::{Outcome, Tool, run};
 
 const DEADLINE: Duration = Duration::from_secs(40);
 /// The clip of the lab: 32 seconds with 25 pictures each.
-const CLIP_FRAMES: u64 = 800;
+pub const CLIP_FRAMES: u64 = 800;
 const VOD: [&str; 3] = ["/vod/ts/master.m3u8", "/vod/fmp4/master.m3u8", "/vod/aes/master.m3u8"];
 const LIVE: [&str; 2] = ["/live/ts/master.m3u8", "/live/fmp4/master.m3u8"];
 /// Starting six seconds behind the edge of the stream, this takes two reloads at least.
 const LIVE_SECONDS: u64 = 10;
 
 /// Decodes the first video and audio to nowhere; any error ends it.
-fn decode(input: &[&str], output: &[&str]) -> Outcome {
+pub fn decode(input: &[&str], output: &[&str]) -> Outcome {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-xerror"]).args(input);
     command.args(["-map", "0:v:0", "-map", "0:a:0"]).args(output).args([
@@ -36,7 +36,7 @@ fn progress(outcome: &Outcome, name: &str) -> u64 {
     values.next_back().and_then(|value| value.trim().parse().ok()).unwrap_or_default()
 }
 
-fn assert_decoded(outcome: &Outcome, frames: u64) {
+pub fn assert_decoded(outcome: &Outcome, frames: u64) {
     assert!(outcome.is_success() && outcome.stderr.is_empty(), "{outcome:#?}");
     assert_eq!(progress(outcome, "frame"), frames, "{outcome:#?}");
     let seconds = frames / 25;

@@ -4,6 +4,7 @@
 
 mod browser;
 mod curl;
+mod encryption;
 mod ffmpeg;
 mod gstreamer;
 mod program;

@@ -69,13 +69,18 @@ impl Edge {
 
     /// `sluicegate serve` for an origin on this port, with the session in this carrier.
     pub fn serve(origin: u16, carrier: &str) -> Self {
+        Self::serve_with(&format!("http://127.0.0.1:{origin}"), carrier, "")
+    }
+
+    /// The same for an origin of this URL, with more keys of the property, one a line.
+    pub fn serve_with(origin: &str, carrier: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config.toml");
         for _ in 0..3 {
             let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
             let port = free.local_addr().expect("bound").port();
             drop(free);
-            std::fs::write(&file, configuration(port, origin, carrier)).expect("a file");
+            std::fs::write(&file, configuration(port, origin, carrier, more)).expect("a file");
             let mut process = Spoken::start(Command::new(PROGRAM).arg("serve").arg("--config").arg(&file));
             if process.answers(port) {
                 return Self { process, ports: vec![(carrier.to_owned(), port)], marks: Mutex::new(0) };
@@ -140,7 +145,7 @@ impl Edge {
 }
 
 /// An edge for one origin.
-fn configuration(port: u16, origin: u16, carrier: &str) -> String {
+fn configuration(port: u16, origin: &str, carrier: &str, more: &str) -> String {
     format!(
         r#"
 [server]
@@ -153,9 +158,10 @@ access = "stdout"
 [[property]]
 name = "{carrier}"
 hosts = ["127.0.0.1"]
-origin = {{ urls = ["http://127.0.0.1:{origin}"] }}
+origin = {{ urls = ["{origin}"] }}
 access = {{ key = {{ hex = "{KEY}" }} }}
 session = {{ carrier = "{carrier}" }}
+{more}
 "#
     )
 }

@@ -39,6 +39,12 @@ pub struct Admitted<'a> {
 }
 
 impl Admitted<'_> {
+    /// The session's HMAC in hex: the end of its text in every spelling.
+    pub fn hmac(&self) -> &str {
+        let start = self.presented.len().saturating_sub(Algorithm::Sha256.hex_digits());
+        self.presented.get(start..).unwrap_or_default()
+    }
+
     /// The session id that the access token brought.
     pub fn id(&self) -> Option<&str> {
         self.id.as_ref().map(Id::as_str)
