@@ -17,6 +17,7 @@ use crate::edge::body::Body;
 use crate::edge::host::HostTable;
 use crate::edge::objects::Objects;
 use crate::edge::property::Property;
+use crate::memory_file::MemoryFile;
 use crate::origin::{Report, State};
 use crate::server::counters::ConnectionCounters;
 use crate::server::door::Refusal;
@@ -52,7 +53,9 @@ pub enum AppError {
 impl App {
     /// Binds all sockets and starts the access log. Nothing is accepted before [`App::run`]; it needs a runtime of
     /// tokio around it.
-    pub fn build(config: Config, mut metrics: Metrics, clock: Clock) -> Result<Self, AppError> {
+    pub fn build(mut config: Config, mut metrics: Metrics, clock: Clock) -> Result<Self, AppError> {
+        let memory_file = config.cache.is_sent_by_the_kernel.then(|| memory_file(&config.cache)).flatten();
+        config.server.memory_file.clone_from(&memory_file);
         let public = bind(config.server)?;
         let (log, writer) = AccessLog::start(&config.log.access, config.log.format, config.log.access_queue)
             .map_err(AppError::AccessLog)?;
@@ -62,7 +65,7 @@ impl App {
         let playlists = Arc::new(Playlists::new(for_playlists, playlist_max));
         let for_objects = config.cache.memory_bytes - for_playlists;
         let tiers = Arc::new(Tiers::new(for_objects, config.cache.object_bytes_max));
-        let objects = Fills::new(
+        let objects = Fills::with_memory_file(
             tiers,
             fills::Limits {
                 waiters_max: config.cache.waiters_max,
@@ -70,7 +73,11 @@ impl App {
                 flying_bytes_max: for_objects,
                 ..fills::Limits::default()
             },
+            memory_file.clone(),
         );
+        if let Some(file) = &memory_file {
+            export_memory_file(&mut metrics, file);
+        }
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
         export_servers(&mut metrics, &config.properties);
@@ -136,6 +143,15 @@ impl App {
         let writer = self.writer;
         let _ = tokio::task::spawn_blocking(move || writer.finish()).await;
     }
+}
+
+/// The file for large bodies; none, with a warning, where the system gives none.
+fn memory_file(cache: &config::Cache) -> Option<Arc<MemoryFile>> {
+    let made = MemoryFile::create(cache.memory_bytes);
+    made.inspect_err(|error| {
+        tracing::warn!("no memory file for the cache, bodies are copied to sockets: {error}");
+    })
+    .ok()
 }
 
 /// What other parts count, into the metrics.
@@ -238,6 +254,28 @@ fn export_cache(metrics: &mut Metrics, objects: &Arc<Objects>) {
         "cache_arriving_bytes",
         "Bytes of objects that are arriving",
         Box::new(move || flying.bytes()),
+    );
+}
+
+/// What the memory file counts, into the metrics.
+fn export_memory_file(metrics: &mut Metrics, file: &Arc<MemoryFile>) {
+    let held = file.clone();
+    metrics.export_level(
+        "memory_file_bytes",
+        "Bytes that the memory file takes, of objects that are kept, arrive or are being sent",
+        Box::new(move || held.held_bytes()),
+    );
+    let missed = file.clone();
+    metrics.export_count(
+        "memory_file_missed",
+        "Slabs that had to come from the heap, for want of a place in the memory file or of memory for it",
+        Box::new(move || missed.missed()),
+    );
+    let sent = file.clone();
+    metrics.export_count(
+        "memory_file_sent_bytes",
+        "Bytes that the kernel sent to plain sockets from the memory file",
+        Box::new(move || sent.sent_bytes()),
     );
 }
 

@@ -9,6 +9,7 @@ pub mod domain;
 pub mod edge;
 pub mod entropy;
 pub mod lab;
+pub mod memory_file;
 pub mod origin;
 pub mod server;
 pub mod store;

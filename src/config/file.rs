@@ -108,6 +108,7 @@ pub struct Cache {
     pub object_max: Size,
     pub waiters_max: usize,
     pub wait_timeout: Span,
+    pub sendfile: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -350,6 +351,7 @@ impl Default for Cache {
             object_max: Size::mib(64),
             waiters_max: 1_000,
             wait_timeout: Span::seconds(10),
+            sendfile: true,
         }
     }
 }

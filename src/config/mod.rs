@@ -66,6 +66,8 @@ pub struct Cache {
     pub object_bytes_max: u64,
     pub waiters_max: usize,
     pub wait: Duration,
+    /// Whether large bodies lie in a memory file, from which the kernel sends them to plain sockets.
+    pub is_sent_by_the_kernel: bool,
 }
 
 /// Reads and judges the configuration at `path`.

@@ -97,7 +97,11 @@ where
     let activity = Arc::new(Activity::default());
     let protocol = peer.protocol;
     let scanner = (protocol == Protocol::H1).then(|| Scanner::new(&shared.settings.limits));
-    let io = TokioIo::new(Stream::new(transport, Arc::clone(&activity), first, scanner));
+    let memory_file = match transport {
+        Transport::Plain(_) => shared.settings.memory_file.clone(),
+        Transport::Tls(_) => None,
+    };
+    let io = TokioIo::new(Stream::new(transport, memory_file, Arc::clone(&activity), first, scanner));
     let requests = Arc::new(Service {
         shared: Arc::clone(shared),
         activity: Arc::clone(&activity),

@@ -17,6 +17,7 @@ mod head;
 pub mod listen;
 pub mod peer;
 mod protocol;
+mod sending;
 mod service;
 pub mod settings;
 mod slots;

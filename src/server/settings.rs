@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::memory_file::MemoryFile;
+
 use super::tls::Certificates;
 
 /// The listeners' settings. An `https` address needs `certificates`.
@@ -17,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long requests that run may go on once shutdown was asked for.
     pub drain_timeout: Duration,
+    /// Where bodies may lie that plain sockets are sent without a copy.
+    pub memory_file: Option<Arc<MemoryFile>>,
 }
 
 impl Default for Settings {
@@ -28,6 +32,7 @@ impl Default for Settings {
             certificates: None,
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(30),
+            memory_file: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A client's socket, plain or TLS, as hyper sees it: counted, scanned for heads, closed with care.
 //!
-//! All bytes of a connection pass here, written ones as slices that hyper was given by the body; a plain socket may send
-//! such slices by other means than `writev`.
+//! All bytes of a connection pass here, written ones as slices that hyper was given by the body; those that lie in the
+//! memory file go to a plain socket from there.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,8 +13,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::memory_file::MemoryFile;
+
 use super::activity::Activity;
 use super::head::{Finding, Scanner};
+use super::sending::poll_send;
 
 /// How much of a refused request is thrown away while its answer is on the way.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
@@ -28,6 +31,7 @@ pub(super) enum Transport {
 #[derive(Debug)]
 pub(super) struct Stream {
     transport: Transport,
+    memory_file: Option<Arc<MemoryFile>>,
     activity: Arc<Activity>,
     /// `None` in HTTP/2.
     scanner: Option<Scanner>,
@@ -72,11 +76,13 @@ impl FirstBytes {
 impl Stream {
     pub(super) fn new(
         transport: Transport,
+        memory_file: Option<Arc<MemoryFile>>,
         activity: Arc<Activity>,
         first: FirstBytes,
         scanner: Option<Scanner>,
     ) -> Self {
-        Self { transport, activity, scanner, first, tail: None, is_closed: false, lingered_bytes: 0 }
+        let (tail, is_closed, lingered_bytes) = (None, false, 0);
+        Self { transport, memory_file, activity, scanner, first, tail, is_closed, lingered_bytes }
     }
 
     /// Looks at the bytes that were read, of which `before` were there already.
@@ -158,7 +164,10 @@ impl AsyncWrite for Stream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = this.transport.poll_write_vectored(cx, slices);
+        let outcome = match &mut this.transport {
+            Transport::Plain(socket) => poll_send(socket, this.memory_file.as_deref(), cx, slices),
+            Transport::Tls(session) => Pin::new(session.as_mut()).poll_write_vectored(cx, slices),
+        };
         this.note_written(outcome)
     }
 
@@ -235,17 +244,6 @@ impl Transport {
         match self {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tls(session) => Pin::new(session.as_mut()).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-            Self::Tls(session) => Pin::new(session.as_mut()).poll_write_vectored(cx, slices),
         }
     }
 

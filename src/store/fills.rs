@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use http_body::Body;
 
+use crate::memory_file::MemoryFile;
 use crate::store::fill::{Fetched, Fill, Reader};
 use crate::store::fills::flight::Flight;
 use crate::store::flow::Flow;
@@ -62,6 +63,7 @@ pub struct Fills<M, P, F> {
     flying_bytes: Arc<AtomicU64>,
     tiers: Arc<Tiers<M>>,
     limits: Limits,
+    memory_file: Option<Arc<MemoryFile>>,
 }
 
 impl<M, P, F> Fills<M, P, F>
@@ -71,6 +73,15 @@ where
     F: Clone + Send + Sync + 'static,
 {
     pub fn new(tiers: Arc<Tiers<M>>, limits: Limits) -> Arc<Self> {
+        Self::with_memory_file(tiers, limits, None)
+    }
+
+    /// As [`Fills::new`], with large bodies in `memory_file`, from which plain sockets are sent them without a copy.
+    pub fn with_memory_file(
+        tiers: Arc<Tiers<M>>,
+        limits: Limits,
+        memory_file: Option<Arc<MemoryFile>>,
+    ) -> Arc<Self> {
         // What memory would refuse at its end need not be collected.
         let object_bytes_max = limits.object_bytes_max.min(tiers.memory().object_bytes_max());
         let limits = Limits { object_bytes_max, ..limits };
@@ -80,6 +91,7 @@ where
             flying_bytes: Arc::default(),
             tiers,
             limits,
+            memory_file,
         })
     }
 

@@ -137,10 +137,6 @@ impl Flow {
         wake(state, |_, _| true);
     }
 
-    pub fn pieces(&self) -> Vec<(u64, Bytes)> {
-        self.state().pieces.iter().cloned().collect()
-    }
-
     pub fn is_passing(&self) -> bool {
         self.state().passing
     }

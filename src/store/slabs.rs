@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+
+use crate::memory_file::{Block, MemoryFile};
 
 pub const SLAB_BYTES: usize = 256 << 10;
 /// The first slab of a body whose length nobody told; each further one is twice as large, up to [`SLAB_BYTES`].
 const SLAB_BYTES_FIRST: usize = 4 << 10;
-/// Where the pieces of a finished body are smaller than this on average, it is copied together once.
-const PIECE_BYTES_MIN: usize = 12 << 10;
 
 /// A finished body: pieces of at most [`SLAB_BYTES`], each with the offset at which it begins.
 #[derive(Clone, Debug)]
@@ -23,32 +23,15 @@ pub struct Slabs {
 }
 
 impl Slabs {
-    /// Joins pieces that lie in `allocated` bytes of memory, copying them together where much of it is not theirs or
-    /// where they are many and small.
-    pub(super) fn settle(pieces: Vec<(u64, Bytes)>, allocated: u64) -> Self {
-        let bytes = pieces.last().map_or(0, |(start, piece)| start + piece.len() as u64);
-        let wasteful = allocated > bytes + bytes / 4 + 64;
-        let fragmented = pieces.len() as u64 > 4 + bytes / PIECE_BYTES_MIN as u64;
-        if wasteful || fragmented {
-            let mut writer = SlabWriter::new(Some(bytes));
-            let mut whole = Vec::new();
-            for (_, piece) in &pieces {
-                writer.write(piece, |slab| whole.push(slab));
-            }
-            whole.extend(writer.take());
-            return Self::of(whole, bytes);
-        }
-        Self { pieces: pieces.into(), bytes, allocated: allocated.max(bytes) }
-    }
-
-    fn of(slabs: Vec<Bytes>, allocated: u64) -> Self {
-        let mut bytes = 0;
-        let pieces = slabs
-            .into_iter()
-            .map(|slab| {
+    fn of(blocks: &[Block]) -> Self {
+        let (mut bytes, mut allocated) = (0, 0);
+        let pieces = blocks
+            .iter()
+            .map(|block| {
                 let start = bytes;
-                bytes += slab.len() as u64;
-                (start, slab)
+                bytes += block.len() as u64;
+                allocated += block.allocated();
+                (start, block.piece(0))
             })
             .collect();
         Self { pieces, bytes, allocated }
@@ -56,8 +39,9 @@ impl Slabs {
 
     /// A copy of `body` in slabs.
     pub fn copied(body: &[u8]) -> Self {
-        let slabs = body.chunks(SLAB_BYTES).map(Bytes::copy_from_slice).collect();
-        Self::of(slabs, body.len() as u64)
+        let mut writer = SlabWriter::new(None, Some(body.len() as u64));
+        writer.write(body, drop);
+        writer.settle()
     }
 
     pub fn len(&self) -> u64 {
@@ -136,51 +120,72 @@ impl Body for SlabBody {
 /// Copies what comes into slabs, and gives out what is written so far without moving it.
 #[derive(Debug)]
 pub(super) struct SlabWriter {
-    tail: BytesMut,
+    /// Where slabs that are large enough lie.
+    file: Option<Arc<MemoryFile>>,
+    full: Vec<Block>,
+    last: Option<Block>,
+    /// How much of the last one was given out.
+    given: usize,
     next_slab: usize,
     /// Bytes that are still to come and have no slab yet, where the length is known.
     remaining: Option<u64>,
-    allocated: u64,
+    keeps: bool,
 }
 
 impl SlabWriter {
-    pub fn new(length: Option<u64>) -> Self {
-        Self { tail: BytesMut::new(), next_slab: SLAB_BYTES_FIRST, remaining: length, allocated: 0 }
+    pub fn new(file: Option<Arc<MemoryFile>>, length: Option<u64>) -> Self {
+        let next_slab = SLAB_BYTES_FIRST;
+        Self { file, full: Vec::new(), last: None, given: 0, next_slab, remaining: length, keeps: true }
     }
 
     /// Copies `data`, giving each piece that fills its slab to `full`.
     pub fn write(&mut self, mut data: &[u8], mut full: impl FnMut(Bytes)) {
         while !data.is_empty() {
-            let room = self.tail.capacity() - self.tail.len();
-            if room == 0 {
-                if let Some(piece) = self.take() {
-                    full(piece);
-                }
-                self.begin_slab();
-                continue;
+            if self.last.is_none() {
+                self.last = Some(self.slab());
             }
-            let (now, later) = data.split_at(room.min(data.len()));
-            self.tail.extend_from_slice(now);
-            data = later;
-        }
-        if self.tail.len() == self.tail.capacity()
-            && let Some(piece) = self.take()
-        {
-            full(piece);
+            let Some(block) = &mut self.last else { return };
+            data = &data[block.write(data)..];
+            if block.len() == block.capacity() {
+                self.take().into_iter().for_each(&mut full);
+                let block = self.last.take().filter(|_| self.keeps);
+                self.full.extend(block);
+                self.given = 0;
+            }
         }
     }
 
     /// What was written since the last piece.
     pub fn take(&mut self) -> Option<Bytes> {
-        (!self.tail.is_empty()).then(|| self.tail.split().freeze())
+        let block = self.last.as_ref().filter(|block| block.len() > self.given)?;
+        let piece = block.piece(self.given);
+        self.given = block.len();
+        Some(piece)
     }
 
-    pub fn allocated(&self) -> u64 {
-        self.allocated
+    /// From here on slabs are only as long as the pieces that were given out; nothing is going to be settled.
+    pub fn pass(&mut self) {
+        self.keeps = false;
+        self.full.clear();
     }
 
-    fn begin_slab(&mut self) {
-        let slab = match &mut self.remaining {
+    /// The body in its slabs, copied together where much of their memory is not its own.
+    pub fn settle(mut self) -> Slabs {
+        self.full.extend(self.last.take());
+        let slabs = Slabs::of(&self.full);
+        if slabs.allocated <= slabs.bytes + slabs.bytes / 4 + 64 {
+            return slabs;
+        }
+        let mut close = Self::new(self.file, Some(slabs.bytes));
+        for piece in slabs.pieces() {
+            close.write(piece, drop);
+        }
+        close.full.extend(close.last.take());
+        Slabs::of(&close.full)
+    }
+
+    fn slab(&mut self) -> Block {
+        let bytes = match &mut self.remaining {
             Some(remaining) if *remaining > 0 => {
                 let slab = usize::try_from(*remaining).unwrap_or(SLAB_BYTES).min(SLAB_BYTES);
                 *remaining -= slab as u64;
@@ -192,8 +197,7 @@ impl SlabWriter {
                 slab
             }
         };
-        self.tail = BytesMut::with_capacity(slab);
-        self.allocated += self.tail.capacity() as u64;
+        Block::new(self.file.as_ref(), bytes)
     }
 }
 
@@ -208,21 +212,19 @@ mod tests {
         (0..bytes).map(|at| u8::try_from(at % 251).unwrap()).collect()
     }
 
-    fn written(length: Option<u64>, frames: &[&[u8]]) -> Slabs {
-        let mut writer = SlabWriter::new(length);
-        let (mut pieces, mut start) = (Vec::new(), 0);
-        let mut keep = |piece: Bytes| {
-            let begins = start;
-            start += piece.len() as u64;
-            pieces.push((begins, piece));
-        };
+    fn written(file: Option<&Arc<MemoryFile>>, length: Option<u64>, frames: &[&[u8]]) -> Slabs {
+        let mut writer = SlabWriter::new(file.cloned(), length);
+        let mut given = Vec::new();
         for frame in frames {
-            writer.write(frame, &mut keep);
+            writer.write(frame, |piece| given.extend_from_slice(&piece));
+            given.extend(writer.take().unwrap_or_default());
         }
-        if let Some(piece) = writer.take() {
-            keep(piece);
-        }
-        Slabs::settle(pieces, writer.allocated())
+        assert!(given == frames.concat(), "all is given out, in order");
+        writer.settle()
+    }
+
+    fn file() -> Arc<MemoryFile> {
+        MemoryFile::create(16 << 20).unwrap()
     }
 
     async fn read(body: SlabBody) -> Vec<u8> {
@@ -232,7 +234,7 @@ mod tests {
     #[test]
     fn a_small_body_takes_no_slab_of_256_kib() {
         for length in [Some(1_000), None] {
-            let slabs = written(length, &[&numbered(1_000)]);
+            let slabs = written(Some(&file()), length, &[&numbered(1_000)]);
             assert!(slabs.allocated() <= 1_100, "{length:?}: {} bytes for 1000", slabs.allocated());
         }
     }
@@ -240,22 +242,51 @@ mod tests {
     #[test]
     fn a_body_of_known_length_lies_in_whole_slabs() {
         let body = numbered(SLAB_BYTES * 2 + 77);
-        let slabs = written(Some(body.len() as u64), &[&body]);
+        let slabs = written(None, Some(body.len() as u64), &[&body]);
         let sizes: Vec<_> = slabs.pieces().map(Bytes::len).collect();
         assert_eq!(sizes, [SLAB_BYTES, SLAB_BYTES, 77]);
         assert_eq!(slabs.allocated(), body.len() as u64);
     }
 
     #[test]
-    fn a_body_of_many_small_frames_is_copied_together() {
-        let body = numbered(100_000);
-        let mut pieces: Vec<(u64, Bytes)> = Vec::new();
-        for (index, frame) in body.chunks(100).enumerate() {
-            pieces.push((index as u64 * 100, Bytes::copy_from_slice(frame)));
+    fn a_body_of_many_small_frames_lies_in_whole_slabs() {
+        let body = numbered(600_000);
+        let frames: Vec<&[u8]> = body.chunks(100).collect();
+        let slabs = written(None, Some(600_000), &frames);
+        let sizes: Vec<_> = slabs.pieces().map(Bytes::len).collect();
+        assert_eq!(sizes, [SLAB_BYTES, SLAB_BYTES, 600_000 - 2 * SLAB_BYTES]);
+        let slabs = written(None, None, &frames);
+        assert!(slabs.pieces().count() <= 10);
+    }
+
+    #[test]
+    fn a_large_body_lies_in_the_memory_file_and_leaves_it_when_it_is_dropped() {
+        let (file, body) = (file(), numbered(SLAB_BYTES * 3 + 100_000));
+        for length in [Some(body.len() as u64), None] {
+            let slabs = written(Some(&file), length, &body.chunks(7_000).collect::<Vec<_>>());
+            let large: Vec<_> = slabs.pieces().filter(|piece| piece.len() >= 64 << 10).collect();
+            assert!(large.len() >= 3);
+            assert!(large.iter().all(|piece| file.place(piece).is_some()));
+            drop(large);
+            assert!(file.held_bytes() <= slabs.allocated());
+            drop(slabs);
+            assert_eq!(file.held_bytes(), 0, "{length:?}");
         }
-        let slabs = Slabs::settle(pieces, 100_000);
-        assert_eq!(slabs.pieces().count(), 1);
-        assert_eq!(slabs.slice(0, u64::MAX).unwrap(), body);
+    }
+
+    #[test]
+    fn what_passes_is_held_only_by_its_pieces() {
+        let file = file();
+        let mut writer = SlabWriter::new(Some(file.clone()), Some(SLAB_BYTES as u64 * 8));
+        writer.write(&numbered(SLAB_BYTES), drop);
+        assert_eq!(file.held_bytes(), SLAB_BYTES as u64);
+        writer.pass();
+        assert_eq!(file.held_bytes(), 0);
+        let mut pieces = Vec::new();
+        writer.write(&numbered(SLAB_BYTES * 2), |piece| pieces.push(piece));
+        assert_eq!(file.held_bytes(), SLAB_BYTES as u64 * 2);
+        pieces.clear();
+        assert_eq!(file.held_bytes(), 0);
     }
 
     #[test]
@@ -283,6 +314,7 @@ mod tests {
         fn every_range_of_every_splitting_is_the_same_bytes(
             frames in prop::collection::vec(0_usize..9_000, 0..40),
             known in any::<bool>(),
+            in_file in any::<bool>(),
             first in 0_u64..200_000,
             length in 0_u64..200_000,
         ) {
@@ -294,7 +326,8 @@ mod tests {
                 cut.push(now);
                 rest = later;
             }
-            let slabs = written(known.then_some(body.len() as u64), &cut);
+            let file = in_file.then(file);
+            let slabs = written(file.as_ref(), known.then_some(body.len() as u64), &cut);
             prop_assert_eq!(slabs.len(), body.len() as u64);
             let from = usize::try_from(first).unwrap().min(body.len());
             let to = usize::try_from(first + length).unwrap().min(body.len());

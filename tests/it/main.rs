@@ -19,6 +19,7 @@ mod paths;
 mod playlists;
 mod refusals;
 mod rewriting;
+mod sendfile;
 mod sessions;
 mod smoke;
 mod support;

@@ -14,7 +14,7 @@ use crate::store::fills::{Fills, Limits};
 use crate::store::flow::FillError;
 use crate::store::object::Object;
 use crate::store::purge::{Depth, Scope};
-use crate::store::slabs::{SlabWriter, Slabs};
+use crate::store::slabs::SlabWriter;
 
 /// A fetch under way. However its task ends, nobody is left waiting.
 pub(super) struct Flight<M, P, F> {
@@ -79,12 +79,12 @@ where
             self.pass();
         }
         self.fill.announce(Head::Growing(description.clone()));
-        let mut writer = SlabWriter::new(answer.length);
+        let mut writer = SlabWriter::new(self.fills.memory_file.clone(), answer.length);
         let end = self.pump(answer.body, answer.length, &mut writer).await;
         let counters = self.fills.tiers.counters();
         match end {
             Some(Ok(())) if !self.fill.flow.is_passing() => {
-                let body = Slabs::settle(self.fill.flow.pieces(), writer.allocated());
+                let body = writer.settle();
                 let object = Object::new(self.fill.key.clone(), description, body, self.fill.outlived);
                 self.keep(&Arc::new(object), answer.source);
             }
@@ -141,6 +141,7 @@ where
             self.fills.tiers.counters().fill_bytes.add(data.len() as u64);
             writer.write(&data, |piece| self.publish(piece));
             if self.fill.flow.is_passing() {
+                writer.pass();
                 self.make_room().await?;
             }
             tokio::task::coop::consume_budget().await;
