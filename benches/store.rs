@@ -116,7 +116,7 @@ fn purges(criterion: &mut Criterion) {
         ("by prefix", Scope::Prefix("example/vod/film-47/".into())),
         ("by surrogate key", Scope::Tag("film-47".into())),
     ] {
-        let purge = Purge { scope, depth: Depth::Soft };
+        let purge = Purge { scope, depth: Depth::Soft(Duration::from_secs(9)) };
         group.bench_function(name, |bencher| bencher.iter(|| runtime.block_on(store.purge(&purge))));
     }
     group.finish();

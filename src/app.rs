@@ -9,7 +9,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::edge::Edge;
@@ -98,9 +98,10 @@ impl App {
         });
         let metrics = Arc::new(metrics);
         let operators = match config.admin {
-            Some(config::Admin { listen, token }) => {
+            Some(config::Admin { listen, token, body_bytes_max, body_timeout }) => {
                 let bound = bind(Settings { http: vec![listen], ..Settings::default() })?;
-                Some((bound, Arc::new(Admin { token, metrics })))
+                let limits = admin::Limits { body_bytes_max, body_timeout };
+                Some((bound, Arc::new(Admin { token, limits, metrics, edge: edge.clone() })))
             }
             None => None,
         };
@@ -133,7 +134,8 @@ impl App {
         let operators = async {
             if let Some((bound, admin)) = self.operators {
                 let handler = move |request: Request<Incoming>, _: Arc<Peer>| {
-                    std::future::ready(admin.answer(&request))
+                    let admin = admin.clone();
+                    async move { admin.answer(request).await }
                 };
                 bound.run(handler, Arc::new(ConnectionCounters::default()), shutdown.clone()).await;
             }
@@ -224,7 +226,7 @@ fn export(
 /// What the cache counts, into the metrics.
 fn export_cache(metrics: &mut Metrics, objects: &Arc<Objects>) {
     type Pick = fn(&store::counters::Counters) -> u64;
-    let counts: [(&str, &str, Pick); 11] = [
+    let counts: [(&str, &str, Pick); 15] = [
         ("cache_memory_hits", "Objects found in memory, fresh or not", |of| of.memory_hits.total()),
         ("cache_memory_misses", "Objects not found in memory", |of| of.memory_misses.total()),
         ("cache_memory_evictions", "Objects that made room for others", |of| of.memory_evictions.total()),
@@ -238,6 +240,10 @@ fn export_cache(metrics: &mut Metrics, objects: &Arc<Objects>) {
         ("cache_collapsed", "Requests that joined a fetch of another", |of| of.collapsed.total()),
         ("cache_crowded", "Requests refused: too many wait for the object", |of| of.crowded.total()),
         ("cache_readers_cut", "Readers cut off, holding up others", |of| of.readers_cut.total()),
+        ("purges", "Purges done", |of| of.purges.total()),
+        ("purged_memory", "Objects that purges took out of memory, or marked in it", |of| of.purged.total()),
+        ("purged_disk", "Objects that purges took off the disk", |of| of.purged_on_disk.total()),
+        ("purged_playlists", "Playlists that purges took out", |of| of.purged_playlists.total()),
     ];
     for (name, help, pick) in counts {
         let objects = objects.clone();

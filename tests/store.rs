@@ -319,7 +319,9 @@ async fn a_purge_reaches_memory_and_disk() {
     until(|| disk().count() == 4).await;
     let one = store.purge(&Purge { scope: Scope::Key("/1".into()), depth: Depth::Hard }).await;
     assert_eq!((one.in_memory, one.on_disk), (1, 1));
-    let rest = store.purge(&Purge { scope: Scope::Prefix("/".into()), depth: Depth::Soft }).await;
+    let rest = store
+        .purge(&Purge { scope: Scope::Prefix("/".into()), depth: Depth::Soft(Duration::from_secs(9)) })
+        .await;
     assert_eq!((rest.in_memory, rest.on_disk), (3, 3));
     assert!(store.tiers().find(&Key::new("/1")).is_none());
     assert!(store.tiers().find(&Key::new("/2")).unwrap().is_marked_stale());

@@ -1,46 +1,95 @@
-//! The operators' listener: health and metrics. It is never the public one.
+//! The operators' listener: health, metrics, and what operators may change. It is never the public one.
+//!
+//! One file for each area. A request is let in here (bearer token), led to its area by its path, and answered in JSON;
+//! whatever is wrong with it is a [`Problem`] (RFC 9457).
+//!
+//! Without a token the listener stands on loopback only, by configuration. Even there a page in a browser of the same
+//! machine could reach it, by a form or by a name that leads to 127.0.0.1: so what changes something is then asked for
+//! under a loopback host, by nothing that says it is a page (`Origin`), and in JSON, which no form sends.
 
+mod body;
+mod problem;
+mod purge;
+
+use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
+use serde::Serialize;
 use subtle::ConstantTimeEq;
 
 use crate::domain::token::key::Secret;
+use crate::edge::Edge;
+use crate::edge::host::split_port;
 use crate::telemetry::metrics::Metrics;
+
+use problem::Problem;
 
 /// What the operators' listener answers with.
 #[derive(Debug)]
 pub struct Admin {
     pub token: Option<Secret>,
+    pub limits: Limits,
     pub metrics: Arc<Metrics>,
+    pub edge: Arc<Edge>,
 }
 
+/// What a request to the operators' listener may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub body_bytes_max: usize,
+    pub body_timeout: Duration,
+}
+
+/// An answer of the operators' listener.
+type Answer = Response<Full<Bytes>>;
+
 impl Admin {
-    /// `GET /healthz` for probes, without a token; `GET /metrics` for Prometheus, with the bearer token where one is
-    /// configured.
-    pub fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n".into());
-            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return refused;
+    pub async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Display,
+    {
+        let (parts, body) = request.into_parts();
+        let area = area(parts.uri.path());
+        let answer = self.lead(area, &parts, body).await.unwrap_or_else(Problem::answer);
+        self.metrics.count_admin(area, answer.status().as_u16());
+        answer
+    }
+
+    /// The paths, each with its methods.
+    async fn lead<B>(&self, area: &str, parts: &Parts, body: B) -> Result<Answer, Problem>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Display,
+    {
+        if area == "healthz" {
+            takes(parts, "GET, HEAD")?;
+            return Ok(text(StatusCode::OK, "ok\n".into()));
         }
-        match request.uri().path() {
-            "/healthz" => text(StatusCode::OK, "ok\n".into()),
-            _ if !self.is_operator(request.headers()) => {
-                let mut refused = text(StatusCode::UNAUTHORIZED, "Unauthorized\n".into());
-                refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                refused
-            }
-            "/metrics" => {
+        if !self.is_operator(&parts.headers) {
+            return Err(Problem::unauthorized());
+        }
+        match area {
+            "metrics" => {
+                takes(parts, "GET, HEAD")?;
                 let mut answer = text(StatusCode::OK, self.metrics.exposition());
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-                answer
+                Ok(answer)
             }
-            _ => text(StatusCode::NOT_FOUND, "Not Found\n".into()),
+            "purge" => {
+                takes(parts, "POST")?;
+                self.may_change(parts)?;
+                purge::answer(&self.edge, body::json(parts, body, self.limits).await?).await
+            }
+            _ => Err(Problem::not_found(parts.uri.path())),
         }
     }
 
@@ -49,13 +98,76 @@ impl Admin {
         let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         shown.is_some_and(|shown| token.expose().ct_eq(shown).into())
     }
+
+    /// Whether a request may change something, where no token proves whom it comes from.
+    fn may_change(&self, parts: &Parts) -> Result<(), Problem> {
+        let is_page = parts.headers.contains_key(ORIGIN) || !is_to_loopback(parts);
+        if self.token.is_none() && is_page {
+            return Err(Problem::needs_token());
+        }
+        Ok(())
+    }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
+/// Whether the host that is asked is this machine by its very name.
+fn is_to_loopback(parts: &Parts) -> bool {
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let named = authority.or_else(|| parts.headers.get(HOST)?.to_str().ok());
+    let Some((host, _)) = named.and_then(split_port) else { return false };
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || literal.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The area that a path belongs to; what is unknown has one name for all.
+fn area(path: &str) -> &'static str {
+    const AREAS: [&str; 3] = ["healthz", "metrics", "purge"];
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let known = AREAS.into_iter().find(|area| *area == first && path.starts_with(&format!("/{area}")));
+    known.unwrap_or("unknown")
+}
+
+/// Whether the method is one of `allowed`, which is written as in `Allow`.
+fn takes(parts: &Parts, allowed: &'static str) -> Result<(), Problem> {
+    let is_allowed = allowed.split(", ").any(|method| parts.method == *method);
+    is_allowed.then_some(()).ok_or_else(|| Problem::method(allowed))
+}
+
+/// A value as JSON.
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    // What is sent here is made of numbers and texts, which JSON can always say.
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    typed(status, text.into(), "application/json")
+}
+
+fn text(status: StatusCode, body: String) -> Answer {
+    typed(status, body.into(), "text/plain; charset=utf-8")
+}
+
+fn typed(status: StatusCode, body: Bytes, kind: &'static str) -> Answer {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_of_few_areas() {
+        for (path, named) in [
+            ("/purge", "purge"),
+            ("/metrics", "metrics"),
+            ("/healthz", "healthz"),
+            ("//purge", "unknown"),
+            ("/", "unknown"),
+            ("/purges", "unknown"),
+        ] {
+            assert_eq!(area(path), named, "{path}");
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! The command line: one file for each subcommand.
 
+pub mod admin;
 pub mod cert;
 pub mod check;
 pub mod demo;
+pub mod purge;
 pub mod serve;
 pub mod token;
 
@@ -32,6 +34,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Judge a configuration without binding a port
     Check(ConfigArgs),
+    /// Take objects out of a running edge's cache
+    Purge(purge::PurgeArgs),
     /// Make, read and judge access tokens
     Token(Box<token::args::TokenArgs>),
     /// Make a certificate for development
@@ -55,6 +59,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &clock),
+        Command::Purge(args) => purge::run(&args),
         Command::Token(args) => {
             token::run(&args, clock.now(), &mut std::io::stdout(), &mut std::io::stderr())
         }

@@ -51,6 +51,8 @@ pub fn accept(
     let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
     let admin = typed.admin.as_ref().map(|admin| Admin {
         listen: admin.listen,
+        body_bytes_max: admin.body_max.bytes(),
+        body_timeout: admin.body_timeout.0,
         token: admin
             .token
             .as_ref()
@@ -147,7 +149,10 @@ fn operators_token(
             Secret::from_text(&read.text).ok()
         }
         Err(super::secret::SecretError::Unset(name)) if admin.listen.ip().is_loopback() => {
-            warnings.push(format!("{name} is not set: whoever reaches {} reads the metrics", admin.listen));
+            warnings.push(format!(
+                "{name} is not set: whoever reaches {} reads the metrics and purges",
+                admin.listen
+            ));
             None
         }
         Err(error) => {

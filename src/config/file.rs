@@ -83,6 +83,10 @@ pub struct Certificate {
 pub struct Admin {
     pub listen: SocketAddr,
     pub token: Option<Spanned<Source>>,
+    #[serde(default = "default::body_max")]
+    pub body_max: Size,
+    #[serde(default = "default::body_timeout")]
+    pub body_timeout: Span,
 }
 
 #[derive(Debug, Deserialize)]
@@ -431,7 +435,15 @@ pub(super) fn bare<T>(value: T) -> Spanned<T> {
 }
 
 mod default {
-    use super::{Location, Span, Spanned, bare};
+    use super::{Location, Size, Span, Spanned, bare};
+
+    pub(super) const fn body_max() -> Size {
+        Size::mib(1)
+    }
+
+    pub(super) const fn body_timeout() -> Span {
+        Span::seconds(10)
+    }
 
     pub(super) fn access_name() -> Spanned<String> {
         bare("hdnts".to_owned())

@@ -48,6 +48,9 @@ pub struct Config {
 pub struct Admin {
     pub listen: std::net::SocketAddr,
     pub token: Option<Secret>,
+    /// Of the bodies of requests.
+    pub body_bytes_max: usize,
+    pub body_timeout: Duration,
 }
 
 #[derive(Clone, Debug)]

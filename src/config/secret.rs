@@ -88,6 +88,16 @@ impl Source {
     }
 }
 
+/// The secret in this environment variable; none where it is not set.
+pub fn from_environment(name: &str) -> Result<Option<Zeroizing<String>>, SecretError> {
+    match environment(name) {
+        Ok(text) if text.is_empty() => Err(SecretError::Empty(format!("the environment variable {name}"))),
+        Ok(text) => Ok(Some(text)),
+        Err(SecretError::Unset(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "this module is the one reader of the environment")]
 fn environment(name: &str) -> Result<Zeroizing<String>, SecretError> {
     match std::env::var(name) {

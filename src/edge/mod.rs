@@ -9,6 +9,7 @@ pub mod objects;
 pub mod obtain;
 pub mod passage;
 pub mod property;
+pub mod purging;
 pub mod question;
 pub mod reading;
 pub mod record;

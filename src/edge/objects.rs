@@ -215,10 +215,14 @@ fn spare_or(property: &Property, spare: Option<Stored>, error: EdgeError) -> Res
 }
 
 fn verdict(object: &Stored, wanted: &Wanted<'_>, rules: &Rules, now: Duration) -> Verdict {
-    if object.is_marked_stale() {
-        return Verdict::StaleIfError { until: now.saturating_add(rules.stale_if_error) };
+    let asked = RequestDirectives::read(wanted.client);
+    if let Some(since) = object.stale_since() {
+        // What was purged softly is for when the origin fails, for as long after the purge as a stale object would be.
+        let mut expired = object.meta().freshness.expired(since);
+        expired.stale_while_revalidate = Duration::ZERO;
+        return expired.serve(now, &asked, rules);
     }
-    let verdict = object.meta().freshness.serve(now, &RequestDirectives::read(wanted.client), rules);
+    let verdict = object.meta().freshness.serve(now, &asked, rules);
     // What was missing may be there by now: that is not said from memory once its time is over.
     if verdict == Verdict::StaleWhileRevalidate && !object.meta().status.is_success() {
         return Verdict::MustRevalidate;

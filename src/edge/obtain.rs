@@ -136,6 +136,7 @@ impl Edge {
         let wait =
             if wanted.place.is_blocking() { self.wait.max(property.blocking_timeout) } else { self.wait };
         let (playlists, property_then, key_then) = (self.playlists.clone(), property.clone(), key.clone());
+        let (objects, begun) = (self.objects.clone(), wanted.purges_begun);
         let (place, headers) = (wanted.place.clone(), wanted.headers(property));
         let fetch = async move {
             // Another fetch may have landed since this request looked.
@@ -146,11 +147,13 @@ impl Edge {
             if let Object::Playlist(playlist) = &object
                 && !playlist.fresh_for.is_zero()
             {
-                playlists.keep(key_then, playlist.clone());
+                playlists.keep(&key_then, playlist, begun, objects.tiers().purges());
             }
             Ok::<Object, EdgeError>(object)
         };
-        match self.flights.join(key, wait, fetch).await? {
+        // Who comes after a purge does not join a fetch from before it.
+        let flight = format!("{begun}\n{key}");
+        match self.flights.join(flight, wait, fetch).await? {
             Joined::Led(object) => {
                 property.metrics.cache_misses.inc();
                 Ok((object?, How::Miss))
@@ -217,7 +220,8 @@ impl Edge {
             && wanted.is_shareable(property)
             && !playlist.fresh_for.is_zero()
         {
-            self.playlists.keep(key, playlist.clone());
+            let purges = self.objects.tiers().purges();
+            self.playlists.keep(&key, playlist, wanted.purges_begun, purges);
         }
         property.metrics.cache_misses.inc();
         Ok(Obtained::Shared(whole, How::Miss))

@@ -15,7 +15,7 @@ use crate::domain::cache::validation;
 use crate::domain::cache::vary::Selector;
 use crate::domain::headers::hop;
 use crate::store::fill::{Answer, Fetched, Source};
-use crate::store::object::{Description, detached, headers_bytes};
+use crate::store::object::{Description, detached, headers_bytes, surrogate_keys};
 
 use super::body::Content;
 use super::error::EdgeError;
@@ -141,14 +141,7 @@ impl Question {
 }
 
 fn description(meta: Meta, may_rest_on_disk: bool) -> Description<Meta> {
-    let tags = meta
-        .headers
-        .get_all("surrogate-key")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(str::split_ascii_whitespace)
-        .map(Box::from)
-        .collect();
+    let tags = surrogate_keys(&meta.headers);
     let meta_bytes = headers_bytes(&meta.headers) + size_of::<Meta>() as u64;
     Description { meta, meta_bytes, tags, may_rest_on_disk }
 }

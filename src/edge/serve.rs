@@ -115,7 +115,8 @@ impl Edge {
         let is_entry = matches!(admission, Admission::Access { .. });
         let whole_only = sealing::whole_only(property, &target.path, &parts.headers);
         let client = whole_only.as_ref().unwrap_or(&parts.headers);
-        let wanted = wanted(parts, client, caller, &target, &admission);
+        let begun = self.objects.tiers().purges().begun();
+        let wanted = wanted(parts, client, caller, &target, &admission, begun);
         let obtained = self.obtain(property, &wanted, caller.now).await?;
 
         let bearings =
@@ -236,6 +237,7 @@ fn wanted<'a>(
     caller: &Caller<'a>,
     target: &Target<'_>,
     admission: &Admission<'_>,
+    purges_begun: u64,
 ) -> Wanted<'a> {
     Wanted {
         place: Place { site: site(caller), path: target.path.clone(), query: target.origin_query.clone() },
@@ -248,6 +250,7 @@ fn wanted<'a>(
             Admission::Session { .. } | Admission::Access { .. } => "valid",
             Admission::Open => Reason::NoToken.as_str(),
         },
+        purges_begun,
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Wanted<'a> {
     pub viewer: Viewer<'a>,
     /// The result of the token check in a word, for the origin of a property that only verifies.
     pub token_result: &'static str,
+    /// How many purges had begun when it came: an answer to it is no newer than that.
+    pub purges_begun: u64,
 }
 
 impl Place {

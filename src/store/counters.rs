@@ -41,7 +41,11 @@ pub struct Counters {
     /// Readers cut off because they held up the others of an object that is not kept.
     pub readers_cut: Counter,
     pub fill_bytes: Counter,
+    pub purges: Counter,
+    /// Objects that purges took out of memory, or marked in it.
     pub purged: Counter,
+    pub purged_on_disk: Counter,
+    pub purged_playlists: Counter,
     pub disk_hits: Counter,
     pub disk_misses: Counter,
     pub disk_writes: Counter,

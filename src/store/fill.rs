@@ -99,7 +99,7 @@ impl<M, P, F> Fill<M, P, F> {
     /// Its key was purged while it came.
     pub fn purge(&self, depth: Depth) {
         let mut purged = self.purged.lock().unwrap_or_else(PoisonError::into_inner);
-        *purged = (*purged).max(Some(depth));
+        *purged = Some(purged.map_or(depth, |before| before.with(depth)));
     }
 
     pub fn purged(&self) -> Option<Depth> {

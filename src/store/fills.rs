@@ -18,7 +18,7 @@ use crate::store::fill::{Fetched, Fill, Reader};
 use crate::store::fills::flight::Flight;
 use crate::store::flow::Flow;
 use crate::store::key::{AsItIs, Key};
-use crate::store::purge::{Purge, Scope};
+use crate::store::purge::Purge;
 use crate::store::recent::Recent;
 use crate::store::tiers::{Purged, Tiers};
 
@@ -54,6 +54,9 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} requests already wait for the same object")]
 pub struct Crowded(pub usize);
+
+/// A place in the list of fetches.
+type Place<'a, M, P, F> = Entry<'a, u128, Arc<Fill<M, P, F>>>;
 
 /// The fetches under way, over the tiers into which they go.
 #[derive(Debug)]
@@ -108,15 +111,15 @@ where
         Fetch: Future<Output = Fetched<M, P, F, B>> + Send + 'static,
     {
         if self.private.has(key.hash()) {
-            return Ok(self.begin(key, fetch, |_| ()));
+            return Ok(self.begin(key, fetch, None));
         }
         match self.flying.entry(key.hash()) {
-            Entry::Vacant(place) => Ok(self.begin(key, fetch, |fill| drop(place.insert(fill)))),
-            Entry::Occupied(mut place) => {
+            Entry::Vacant(place) => Ok(self.begin(key, fetch, Some(Entry::Vacant(place)))),
+            Entry::Occupied(place) => {
                 let fill = place.get().clone();
                 if fill.key != *key {
                     drop(place);
-                    return Ok(self.begin(key, fetch, |_| ()));
+                    return Ok(self.begin(key, fetch, None));
                 }
                 if fill.waiting() >= self.limits.waiters_max {
                     self.tiers.counters().crowded.one();
@@ -129,17 +132,19 @@ where
                         self.tiers.counters().collapsed.one();
                         Ok(Reader::new(fill, seat, false))
                     }
-                    None => Ok(self.begin(key, fetch, |fill| drop(place.insert(fill)))),
+                    None => Ok(self.begin(key, fetch, Some(Entry::Occupied(place)))),
                 }
             }
         }
     }
 
+    /// Begins a fetch that others join by its place in the list. One without a place is for its request alone and is
+    /// not kept: no purge would find it.
     fn begin<B, Fetch>(
         self: &Arc<Self>,
         key: &Key,
         fetch: impl FnOnce(u64) -> Fetch,
-        enlist: impl FnOnce(Arc<Fill<M, P, F>>),
+        place: Option<Place<'_, M, P, F>>,
     ) -> Reader<M, P, F>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -150,9 +155,12 @@ where
         let flow = Flow::new(self.flying_bytes.clone());
         let seat = flow.take_seat().expect("a new flow has its beginning");
         let fill = Fill::new(key.clone(), flow, outlived);
-        enlist(fill.clone());
+        let is_listed = place.is_some();
+        if let Some(place) = place {
+            drop(place.insert(fill.clone()));
+        }
         self.tiers.counters().fills.one();
-        let flight = Flight::new(self.clone(), fill.clone());
+        let flight = Flight::new(self.clone(), fill.clone(), is_listed);
         tokio::spawn(flight.run(fetch(outlived)));
         Reader::new(fill, seat, true)
     }
@@ -165,10 +173,9 @@ where
 
     /// Purges what is kept and what is on its way.
     pub async fn purge(&self, purge: &Purge) -> Purged {
-        if let Scope::Key(text) = &purge.scope {
-            let key = Key::new(&**text);
-            let fill = self.flying.get(&key.hash()).map(|fill| fill.clone());
-            if let Some(fill) = fill.filter(|fill| fill.key == key) {
+        self.tiers.purges().begin();
+        if purge.scope.is_of_one_name() {
+            for fill in self.flying.iter().filter(|fill| purge.scope.covers(fill.key.text(), &[])) {
                 fill.purge(purge.depth);
             }
         }

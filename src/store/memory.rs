@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
@@ -116,15 +117,20 @@ impl<M> Memory<M> {
                 let found = self.kept.peek(&key.hash()).filter(|object| *object.key() == key);
                 usize::from(found.is_some_and(|object| self.apply(&object, depth)))
             }
-            Scope::Prefix(_) | Scope::Tag(_) | Scope::All => {
+            Scope::Name { .. }
+            | Scope::Names { .. }
+            | Scope::Prefix(_)
+            | Scope::Tag(_)
+            | Scope::AllOf(_)
+            | Scope::All => {
                 let count = AtomicUsize::new(0);
                 self.kept.retain(|_, object| {
                     let covered = scope.covers(object.key().text(), object.tags());
                     if covered {
                         count.fetch_add(1, Ordering::Relaxed);
-                        object.mark_stale();
+                        mark(object, depth);
                     }
-                    !covered || depth == Depth::Soft
+                    !covered || depth != Depth::Hard
                 });
                 count.into_inner()
             }
@@ -134,9 +140,9 @@ impl<M> Memory<M> {
     }
 
     fn apply(&self, object: &Arc<Object<M>>, depth: Depth) -> bool {
-        object.mark_stale();
+        mark(object, depth);
         match depth {
-            Depth::Soft => true,
+            Depth::Soft(_) => true,
             Depth::Hard => {
                 let same = |kept: &Arc<Object<M>>| Arc::ptr_eq(kept, object);
                 self.kept.remove_if(&object.key().hash(), same).is_some()
@@ -154,7 +160,7 @@ impl<M> Memory<M> {
                 self.apply(object, Depth::Hard);
                 return false;
             }
-            Some(Depth::Soft) => object.mark_stale(),
+            Some(Depth::Soft(since)) => object.mark_stale(since),
             None => (),
         }
         object.outlives(latest);
@@ -174,6 +180,14 @@ impl<M> Memory<M> {
     pub fn count(&self) -> usize {
         self.kept.len()
     }
+}
+
+/// Tells also those who hold the object.
+fn mark<M>(object: &Object<M>, depth: Depth) {
+    object.mark_stale(match depth {
+        Depth::Soft(since) => since,
+        Depth::Hard => Duration::ZERO,
+    });
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A stored answer of the origin: its key, what is known of it, and its body in slabs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
@@ -21,7 +22,8 @@ pub struct Object<M> {
     body: Slabs,
     /// The number of the latest purge that it is known to have outlived.
     outlived: AtomicU64,
-    stale: AtomicBool,
+    /// Unix milliseconds of its first soft purge, and one; 0 without one.
+    stale_since: AtomicU64,
     hits: AtomicU32,
 }
 
@@ -47,7 +49,7 @@ impl<M> Object<M> {
             description,
             body,
             outlived: AtomicU64::new(outlived),
-            stale: AtomicBool::new(false),
+            stale_since: AtomicU64::new(0),
             hits: AtomicU32::new(0),
         }
     }
@@ -97,11 +99,19 @@ impl<M> Object<M> {
 
     /// Whether a soft purge asked for it to be validated before it is served as fresh.
     pub fn is_marked_stale(&self) -> bool {
-        self.stale.load(Ordering::Relaxed)
+        self.stale_since().is_some()
     }
 
-    pub fn mark_stale(&self) {
-        self.stale.store(true, Ordering::Relaxed);
+    /// Unix time as of which a soft purge made it stale. A later mark moves nothing: what was purged twice is not
+    /// served for longer.
+    pub fn stale_since(&self) -> Option<Duration> {
+        self.stale_since.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis)
+    }
+
+    pub fn mark_stale(&self, since: Duration) {
+        let mark = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        // It fails where there is a mark already.
+        let _ = self.stale_since.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The memory that it is charged for.
@@ -138,6 +148,12 @@ pub fn detached(headers: &HeaderMap) -> HeaderMap {
         }
     }
     copy
+}
+
+/// The surrogate keys that an origin names: the words of `Surrogate-Key`.
+pub fn surrogate_keys(headers: &HeaderMap) -> Box<[Box<str>]> {
+    let lines = headers.get_all("surrogate-key").iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(str::split_ascii_whitespace).map(Box::from).collect()
 }
 
 /// What a header map takes in memory, for [`Description::meta_bytes`].

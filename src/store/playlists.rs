@@ -3,6 +3,7 @@
 //! Nothing of a viewer is in here: the key has no token, and the text of a session goes in after the store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -11,7 +12,8 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sha2::{Digest, Sha256};
 
 use crate::domain::manifest::template::Template;
-use crate::store::object::detached;
+use crate::store::object::{detached, surrogate_keys};
+use crate::store::purge::{Purges, Scope};
 
 /// A playlist of the origin.
 #[derive(Debug)]
@@ -115,8 +117,29 @@ impl Playlists {
         self.kept.get(key).is_some()
     }
 
-    pub fn keep(&self, key: String, playlist: Arc<Playlist>) {
-        self.kept.insert(key, playlist);
+    /// Keeps a playlist that was asked for when so many purges had begun ([`Purges::begun`]). Whatever was purged since
+    /// may have been this one: it is not kept then.
+    pub fn keep(&self, key: &str, playlist: &Arc<Playlist>, begun: u64, purges: &Purges) {
+        if purges.begun() != begun {
+            return;
+        }
+        self.kept.insert(key.to_owned(), playlist.clone());
+        // A purge that begins from here on finds it; one that began meanwhile may have looked too early.
+        if purges.begun() != begun {
+            self.kept.remove_if(key, |kept| Arc::ptr_eq(kept, playlist));
+        }
+    }
+
+    /// Takes out what `scope` covers, looking at every playlist; how many that was. There is no soft purge of playlists:
+    /// one that is not fresh is not served.
+    pub fn purge(&self, scope: &Scope) -> usize {
+        let count = AtomicUsize::new(0);
+        self.kept.retain(|key, playlist| {
+            let covered = scope.covers(key, &surrogate_keys(&playlist.headers));
+            count.fetch_add(usize::from(covered), Ordering::Relaxed);
+            !covered
+        });
+        count.into_inner()
     }
 
     pub fn bytes(&self) -> u64 {

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 const LOG_ENTRIES_MAX: usize = 256;
 
@@ -16,10 +17,23 @@ const LOG_ENTRIES_MAX: usize = 256;
 pub enum Scope {
     /// One object, by the whole text of its key.
     Key(Box<str>),
+    /// All objects of one name in a space of keys, as in `space LF site LF name`: on whatever site, and with those whose
+    /// keys go on after a further line feed (variants, parts).
+    Name {
+        space: Box<str>,
+        name: Box<str>,
+    },
+    /// All objects of a space whose names begin so, on whatever site.
+    Names {
+        space: Box<str>,
+        start: Box<str>,
+    },
     /// All objects whose key begins with this.
     Prefix(Box<str>),
     /// All objects that carry this surrogate key.
     Tag(Box<str>),
+    /// What all of these cover.
+    AllOf(Box<[Scope]>),
     All,
 }
 
@@ -27,6 +41,13 @@ impl Scope {
     pub fn covers(&self, key: &str, tags: &[Box<str>]) -> bool {
         match self {
             Self::Key(whole) => **whole == *key,
+            Self::Name { space, name } => name_in(space, key)
+                .and_then(|named| named.strip_prefix(&**name))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('\n')),
+            Self::Names { space, start } => {
+                name_in(space, key).is_some_and(|named| named.starts_with(&**start))
+            }
+            Self::AllOf(scopes) => scopes.iter().all(|scope| scope.covers(key, tags)),
             Self::Prefix(prefix) => key.starts_with(&**prefix),
             Self::Tag(tag) => tags.contains(tag),
             Self::All => true,
@@ -34,13 +55,41 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// Whether it covers the objects of one name, and no more: too little for a place in the log, which would soon forget
+    /// what counts for many.
+    pub(super) fn is_of_one_name(&self) -> bool {
+        match self {
+            Self::Key(_) | Self::Name { .. } => true,
+            Self::Names { .. } | Self::Prefix(_) | Self::Tag(_) | Self::AllOf(_) | Self::All => false,
+        }
+    }
+}
+
+/// The name in a key of this space.
+fn name_in<'a>(space: &str, key: &'a str) -> Option<&'a str> {
+    let (_, name) = key.strip_prefix(space)?.strip_prefix('\n')?.split_once('\n')?;
+    Some(name)
+}
+
 /// How much is left of what is purged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// It stays, marked stale, and may be validated or served while its origin is down.
-    Soft,
+    /// It stays, marked stale as of this Unix time, and may be validated or served while its origin is down.
+    Soft(Duration),
     /// It is gone.
     Hard,
+}
+
+impl Depth {
+    /// What two purges of one object leave: the harder one counts, of two soft ones the earlier.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Soft(one), Self::Soft(other)) => Self::Soft(one.min(other)),
+            (Self::Hard, _) | (_, Self::Hard) => Self::Hard,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +102,8 @@ pub struct Purge {
 #[derive(Debug, Default)]
 pub struct Purges {
     latest: AtomicU64,
+    /// All purges since the start, those of single objects too.
+    all: AtomicU64,
     log: RwLock<Log>,
 }
 
@@ -69,10 +120,23 @@ impl Purges {
         self.latest.load(Ordering::Acquire)
     }
 
+    /// How many purges of any kind have begun: what was copied from one place to another while this number changed may
+    /// be what was purged.
+    pub fn begun(&self) -> u64 {
+        self.all.load(Ordering::SeqCst)
+    }
+
+    /// To be called before a purge looks at anything.
+    pub fn begin(&self) {
+        self.all.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub(super) fn record(&self, purge: Purge) {
         let mut log = self.log.write().unwrap_or_else(PoisonError::into_inner);
         // A later purge of the same scope stands for an earlier one, if it is not the milder of the two.
-        log.entries.retain(|(_, past)| past.scope != purge.scope || past.depth > purge.depth);
+        log.entries.retain(|(_, past)| {
+            past.scope != purge.scope || (past.depth == Depth::Hard && purge.depth != Depth::Hard)
+        });
         if log.entries.len() == LOG_ENTRIES_MAX
             && let Some((number, _)) = log.entries.pop_front()
         {
@@ -93,7 +157,10 @@ impl Purges {
             return Some(Depth::Hard);
         }
         let after = log.entries.iter().rev().take_while(|(number, _)| *number > since);
-        after.filter(|(_, purge)| purge.scope.covers(key, tags)).map(|(_, purge)| purge.depth).max()
+        after
+            .filter(|(_, purge)| purge.scope.covers(key, tags))
+            .map(|(_, purge)| purge.depth)
+            .reduce(Depth::with)
     }
 }
 
@@ -127,9 +194,42 @@ mod tests {
     fn the_deeper_of_two_purges_rules() {
         let purges = Purges::default();
         purges.record(hard(Scope::All));
-        purges.record(Purge { scope: Scope::All, depth: Depth::Soft });
+        purges.record(Purge { scope: Scope::All, depth: Depth::Soft(Duration::from_secs(9)) });
         assert_eq!(purges.verdict(0, "/a", &[]), Some(Depth::Hard));
-        assert_eq!(purges.verdict(1, "/a", &[]), Some(Depth::Soft));
+        assert_eq!(purges.verdict(1, "/a", &[]), Some(Depth::Soft(Duration::from_secs(9))));
+    }
+
+    #[test]
+    fn of_two_soft_purges_the_earlier_counts() {
+        let purges = Purges::default();
+        for (scope, at) in [(Scope::Prefix("/".into()), 5), (Scope::All, 7)] {
+            purges.record(Purge { scope, depth: Depth::Soft(Duration::from_secs(at)) });
+        }
+        assert_eq!(purges.verdict(0, "/a", &[]), Some(Depth::Soft(Duration::from_secs(5))));
+    }
+
+    #[test]
+    fn a_name_is_covered_on_every_site_with_its_variants_and_no_other_query() {
+        let one = Scope::Name { space: "p".into(), name: "/a?".into() };
+        let below = Scope::Names { space: "p".into(), start: "/a".into() };
+        for (key, by_one, by_below) in [
+            ("p\nhttp://h\n/a?", true, true),
+            ("p\nhttps://other:1\n/a?", true, true),
+            ("p\nhttp://h\n/a?\ngzip", true, true),
+            ("p\nhttp://h\n/a?b=1", false, true),
+            ("p\nhttp://h\n/b/a?", false, false),
+            ("pp\nhttp://h\n/a?", false, false),
+            ("q\nhttp://h\n/a?", false, false),
+        ] {
+            assert_eq!((one.covers(key, &[]), below.covers(key, &[])), (by_one, by_below), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn what_all_of_several_scopes_cover_is_covered_by_all() {
+        let scope = Scope::AllOf([Scope::Prefix("p\n".into()), Scope::Tag("t".into())].into());
+        assert!(scope.covers("p\nx", &["t".into()]));
+        assert!(!scope.covers("q\nx", &["t".into()]) && !scope.covers("p\nx", &[]));
     }
 
     #[test]

@@ -98,18 +98,18 @@ impl<M: Send + Sync + 'static> Tiers<M> {
 
     /// Purges what is kept. On disk a soft purge is a hard one, so that a restart does not make it forgotten.
     pub(super) async fn purge(self: &Arc<Self>, purge: &Purge) -> Purged {
-        match purge.scope {
-            Scope::Key(_) => (),
-            Scope::Prefix(_) | Scope::Tag(_) | Scope::All => self.purges.record(purge.clone()),
+        // What the disk has not shown yet is judged by the log, whatever its name.
+        let is_unread = self.disk().is_some_and(|disk| !disk.is_ready());
+        if !purge.scope.is_of_one_name() || is_unread {
+            self.purges.record(purge.clone());
         }
-        let in_memory = match purge.scope {
-            Scope::Key(_) => self.memory.purge(&purge.scope, purge.depth),
+        let in_memory = if let Scope::Key(_) = purge.scope {
+            self.memory.purge(&purge.scope, purge.depth)
+        } else {
             // It looks at every object.
-            Scope::Prefix(_) | Scope::Tag(_) | Scope::All => {
-                let (tiers, purge) = (self.clone(), purge.clone());
-                let walk = move || tiers.memory.purge(&purge.scope, purge.depth);
-                tokio::task::spawn_blocking(walk).await.unwrap_or(0)
-            }
+            let (tiers, purge) = (self.clone(), purge.clone());
+            let walk = move || tiers.memory.purge(&purge.scope, purge.depth);
+            tokio::task::spawn_blocking(walk).await.unwrap_or(0)
         };
         let on_disk = match &self.disk {
             Some(Behind { disk, .. }) => disk.purge(&purge.scope).await,

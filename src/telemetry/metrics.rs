@@ -77,6 +77,7 @@ struct Families {
     verified_last: Family<Labels, Gauge>,
     origin_errors: Family<Labels, Counter>,
     cache: Family<Labels, Counter>,
+    admin: Family<Labels, Counter>,
 }
 
 /// The counters of one property.
@@ -160,6 +161,11 @@ impl Metrics {
             own.origin_errors.clone(),
         );
         registry.register("cache", "Look-ups of kept playlists, by result", own.cache.clone());
+        registry.register(
+            "admin_requests",
+            "Requests to the operators' listener, by area and how they ended",
+            own.admin.clone(),
+        );
         Self { registry, families }
     }
 
@@ -203,6 +209,13 @@ impl Metrics {
             cache_misses: of(&own.cache, &[("result", "miss")]),
             cache_collapsed: of(&own.cache, &[("result", "collapsed")]),
         }
+    }
+
+    /// Counts a request to the operators' listener; `area` is one of few.
+    pub fn count_admin(&self, area: &'static str, status: u16) {
+        let result = RESULTS[usize::from(status / 100).clamp(1, RESULTS.len()) - 1];
+        let labels = vec![("area", area.to_owned()), ("result", result.to_owned())];
+        self.families.admin.get_or_create(&labels).inc();
     }
 
     /// Exports a count that another part keeps.

@@ -7,6 +7,7 @@
 )]
 
 mod access_token;
+mod admin;
 mod carriers;
 mod commands;
 mod encryption;
@@ -17,6 +18,7 @@ mod media;
 mod objects;
 mod paths;
 mod playlists;
+mod purge;
 mod refusals;
 mod rewriting;
 mod sendfile;

@@ -19,7 +19,7 @@ pub(super) struct Index {
     bytes: u64,
     bytes_max: u64,
     /// Objects on their way to the disk, and whether they were purged on it.
-    writing: HashMap<u128, bool, AsItIs>,
+    writing: HashMap<u128, (Key, bool), AsItIs>,
 }
 
 #[derive(Debug)]
@@ -78,18 +78,22 @@ impl Index {
 
     /// Notes that `key` is being written; false when it is already.
     pub fn begin_write(&mut self, key: &Key) -> bool {
-        self.writing.insert(key.hash(), false).is_none()
+        let free = !self.writing.contains_key(&key.hash());
+        if free {
+            self.writing.insert(key.hash(), (key.clone(), false));
+        }
+        free
     }
 
     /// Ends a write; whether the object was purged meanwhile.
     pub fn end_write(&mut self, key: &Key) -> bool {
-        self.writing.remove(&key.hash()).unwrap_or(true)
+        self.writing.remove(&key.hash()).is_none_or(|(_, doomed)| doomed)
     }
 
-    /// Notes that an object being written was purged by its key.
-    pub fn doom(&mut self, hash: u128) {
-        if let Some(doomed) = self.writing.get_mut(&hash) {
-            *doomed = true;
+    /// Notes that objects being written were purged by their keys.
+    pub fn doom(&mut self, scope: &Scope) {
+        for (key, doomed) in self.writing.values_mut() {
+            *doomed |= scope.covers(key.text(), &[]);
         }
     }
 

@@ -183,13 +183,15 @@ impl Rack {
         if let Scope::Key(text) = scope {
             let key = Key::new(&**text);
             let mut index = self.index();
-            index.doom(key.hash());
+            index.doom(scope);
             let gone = index.has(&key).then(|| index.remove(key.hash())).flatten();
             drop(index);
             // Its file may be there and not found yet.
             self.remove_files([key.hash()]);
             return usize::from(gone.is_some());
         }
+        // What is being written is seen here, or stands in the index by the time of the walk.
+        self.index().doom(scope);
         let (mut count, mut from) = (0, Some(0));
         while let Some(at) = from {
             let (gone, next) = self.index().purge_some(scope, at, PURGE_STEP);

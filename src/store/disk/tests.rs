@@ -368,8 +368,10 @@ async fn an_object_fetched_before_a_purge_is_not_shown_after_it() {
     let folder = TempDir::new().unwrap();
     let disk = start(folder.path()).await;
     let early = object("/vod/a", b"bytes", &[], disk.purges.latest());
-    disk.purges
-        .record(crate::store::purge::Purge { scope: Scope::All, depth: crate::store::purge::Depth::Soft });
+    disk.purges.record(crate::store::purge::Purge {
+        scope: Scope::All,
+        depth: crate::store::purge::Depth::Soft(Duration::from_secs(9)),
+    });
     disk.offer(&early);
     until(|| disk.counters.disk_writes.total() == 1).await;
     assert!(disk.find(&Key::new("/vod/a")).await.is_none());

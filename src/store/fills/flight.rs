@@ -21,6 +21,7 @@ pub(super) struct Flight<M, P, F> {
     fills: Arc<Fills<M, P, F>>,
     fill: Arc<Fill<M, P, F>>,
     landed: bool,
+    is_listed: bool,
 }
 
 impl<M, P, F> Flight<M, P, F>
@@ -29,8 +30,8 @@ where
     P: Send + 'static,
     F: Clone + Send + Sync + 'static,
 {
-    pub fn new(fills: Arc<Fills<M, P, F>>, fill: Arc<Fill<M, P, F>>) -> Self {
-        Self { fills, fill, landed: false }
+    pub fn new(fills: Arc<Fills<M, P, F>>, fill: Arc<Fill<M, P, F>>, is_listed: bool) -> Self {
+        Self { fills, fill, landed: false, is_listed }
     }
 
     pub async fn run<B>(mut self, fetch: impl Future<Output = Fetched<M, P, F, B>>)
@@ -194,9 +195,12 @@ where
     /// Keeps an object that came whole, unless it was purged on its way.
     fn keep(&self, object: &Arc<Object<M>>, source: Source) {
         let tiers = &self.fills.tiers;
+        if !self.is_listed {
+            return;
+        }
         match self.fill.purged() {
             Some(Depth::Hard) => return,
-            Some(Depth::Soft) => object.mark_stale(),
+            Some(Depth::Soft(since)) => object.mark_stale(since),
             None => (),
         }
         tiers.keep(object, source, self.fill.flow.requests());

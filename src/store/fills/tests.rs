@@ -14,6 +14,7 @@ use crate::store::flow::FillError;
 use crate::store::object::Description;
 use crate::store::object::Object;
 use crate::store::purge::Depth;
+use crate::store::purge::Scope;
 use crate::store::slabs::Slabs;
 
 const LONG: Duration = Duration::from_hours(1);
@@ -532,8 +533,8 @@ async fn what_was_purged_on_its_way_is_not_kept_and_not_joined() {
         (Scope::Prefix("/".into()), Depth::Hard),
         (Scope::Tag("film".into()), Depth::Hard),
         (Scope::All, Depth::Hard),
-        (Scope::Key("/a".into()), Depth::Soft),
-        (Scope::Tag("film".into()), Depth::Soft),
+        (Scope::Key("/a".into()), Depth::Soft(Duration::from_secs(9))),
+        (Scope::Tag("film".into()), Depth::Soft(Duration::from_secs(9))),
     ] {
         let store = store(Limits::default());
         let (script, leader) = begin(&store, None);
@@ -547,7 +548,7 @@ async fn what_was_purged_on_its_way_is_not_kept_and_not_joined() {
         let kept = store.tiers().find(&Key::new("/a"));
         match depth {
             Depth::Hard => assert!(kept.is_none(), "{scope:?}"),
-            Depth::Soft => assert!(kept.unwrap().is_marked_stale(), "{scope:?}"),
+            Depth::Soft(_) => assert!(kept.unwrap().is_marked_stale(), "{scope:?}"),
         }
     }
 }

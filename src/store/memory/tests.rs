@@ -138,7 +138,7 @@ fn a_soft_purge_leaves_the_object_marked_stale() {
         let memory = memory(MIB, 64 * KIB);
         memory.insert(object(&memory, "a", 10));
         memory.insert(object(&memory, "b", 10));
-        purge(&memory, &scope, Depth::Soft);
+        purge(&memory, &scope, Depth::Soft(Duration::from_secs(9)));
         assert!(memory.get(&Key::new("a")).unwrap().0.is_marked_stale());
         assert_eq!(memory.get(&Key::new("b")).unwrap().0.is_marked_stale(), scope == Scope::All);
     }
@@ -149,7 +149,7 @@ fn an_object_fetched_before_a_purge_is_not_kept_after_it() {
     let memory = memory(MIB, 64 * KIB);
     let [early, soft] = ["/vod/a", "/live/a"].map(|text| object(&memory, text, 10));
     purge(&memory, &Scope::Prefix("/vod/".into()), Depth::Hard);
-    purge(&memory, &Scope::Prefix("/live/".into()), Depth::Soft);
+    purge(&memory, &Scope::Prefix("/live/".into()), Depth::Soft(Duration::from_secs(9)));
     assert!(!memory.insert(early));
     assert!(memory.get(&Key::new("/vod/a")).is_none());
     assert!(memory.insert(soft));
