@@ -49,22 +49,7 @@ pub fn accept(
         judge.fault(0..0, message, "write for example \"x-forwarded-for\"");
     }
     let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
-    let admin = typed.admin.as_ref().map(|admin| Admin {
-        listen: admin.listen,
-        body_bytes_max: admin.body_max.bytes(),
-        body_timeout: admin.body_timeout.0,
-        token: admin
-            .token
-            .as_ref()
-            .and_then(|source| operators_token(source, folder, admin, judge, &mut warnings)),
-    });
-    if typed.admin.as_ref().is_some_and(|admin| admin.token.is_none() && !admin.listen.ip().is_loopback()) {
-        judge.fault(
-            0..0,
-            "[admin] listens beyond loopback and has no token",
-            "add token = { env = \"SLUICEGATE_ADMIN_TOKEN\" }, or listen on 127.0.0.1",
-        );
-    }
+    let admin = typed.admin.as_ref().map(|typed| admin(typed, folder, judge, &mut warnings));
     let log = log(&typed.log, judge);
     if typed.property.is_empty() {
         judge.fault(
@@ -129,6 +114,23 @@ pub fn accept(
         summary,
         warnings,
     })
+}
+
+fn admin(typed: &file::Admin, folder: &Path, judge: &mut Judge, warnings: &mut Vec<String>) -> Admin {
+    if typed.token.is_none() && !typed.listen.ip().is_loopback() {
+        judge.fault(
+            0..0,
+            "[admin] listens beyond loopback and has no token",
+            "add token = { env = \"SLUICEGATE_ADMIN_TOKEN\" }, or listen on 127.0.0.1",
+        );
+    }
+    let token = typed.token.as_ref();
+    Admin {
+        listen: typed.listen,
+        token: token.and_then(|source| operators_token(source, folder, typed, judge, warnings)),
+        body_bytes_max: typed.body_max.bytes(),
+        body_timeout: typed.body_timeout.0,
+    }
 }
 
 fn operators_token(
