@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use crate::domain::session::carrier::{self, sole};
 use crate::domain::token::dialect::Verifier;
 use crate::domain::token::grant::{Grant, UnixTime};
+use crate::domain::token::jwt::package;
 use crate::domain::token::presented::{Location, Presented};
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::query;
@@ -124,6 +125,10 @@ impl Checked {
                 path: Cow::Borrowed(rest.ok_or(Reason::Malformed)?),
                 token: Some(leading.value),
             });
+        }
+        if verifier.takes_path_parameters() {
+            let split = package::split(raw_path, &place.name)?;
+            return Ok(Bare { path: split.path, token: split.token });
         }
         let split = carrier::split_path(raw_path, &place.name)?;
         Ok(Bare { path: split.path, token: split.value })

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use super::cat;
 use super::edgeauth;
 use super::explanation::Explanation;
 use super::grant::{Grant, UnixTime};
+use super::jwt;
 use super::presented::Presented;
 use super::reason::Reason;
 
@@ -16,6 +18,8 @@ use super::reason::Reason;
 #[derive(Clone, Debug)]
 pub enum Verifier {
     EdgeAuth(edgeauth::verify::Verifier),
+    Jwt(jwt::verify::Verifier),
+    Cat(cat::verify::Verifier),
 }
 
 /// A token that begins a path: the bytes of the path that belong to it, and its value among them.
@@ -31,6 +35,8 @@ impl Verifier {
     pub fn verify(&self, presented: &Presented<'_>, now: UnixTime) -> Result<Grant, Reason> {
         match self {
             Self::EdgeAuth(verifier) => verifier.verify(presented, now),
+            Self::Jwt(verifier) => verifier.verify(presented, now),
+            Self::Cat(verifier) => verifier.verify(presented, now),
         }
     }
 
@@ -38,6 +44,8 @@ impl Verifier {
     pub fn explain(&self, presented: &Presented<'_>, now: UnixTime) -> Explanation {
         match self {
             Self::EdgeAuth(verifier) => verifier.explain(presented, now),
+            Self::Jwt(verifier) => verifier.explain(presented, now),
+            Self::Cat(verifier) => verifier.explain(presented, now),
         }
     }
 
@@ -45,27 +53,37 @@ impl Verifier {
     pub fn key_names(&self) -> Vec<Arc<str>> {
         match self {
             Self::EdgeAuth(verifier) => verifier.key_names(),
+            Self::Jwt(verifier) => verifier.key_names(),
+            Self::Cat(verifier) => verifier.key_names(),
         }
     }
 
     /// Query parameters that belong to the token beside the one that bears its name.
     pub fn parameters(&self) -> Vec<&str> {
         match self {
-            Self::EdgeAuth(_) => Vec::new(),
+            Self::EdgeAuth(_) | Self::Jwt(_) | Self::Cat(_) => Vec::new(),
         }
     }
 
     /// The token with which `raw_path` begins, in dialects that sign a directory and put the token before it.
     pub fn leading_token<'a>(&self, _raw_path: &'a str) -> Result<Option<Leading<'a>>, Reason> {
         match self {
-            Self::EdgeAuth(_) => Ok(None),
+            Self::EdgeAuth(_) | Self::Jwt(_) | Self::Cat(_) => Ok(None),
         }
     }
 
     /// Whether a token in a path leads it ([`Verifier::leading_token`]); it is a component `name=…` otherwise.
     pub fn leads_paths(&self) -> bool {
         match self {
-            Self::EdgeAuth(_) => false,
+            Self::EdgeAuth(_) | Self::Jwt(_) | Self::Cat(_) => false,
+        }
+    }
+
+    /// Whether a token may also be a parameter of a path's segment, `;name=…` ([`jwt::package`]).
+    pub fn takes_path_parameters(&self) -> bool {
+        match self {
+            Self::EdgeAuth(_) | Self::Cat(_) => false,
+            Self::Jwt(_) => true,
         }
     }
 }

@@ -2,11 +2,16 @@
 
 pub mod acl;
 pub mod address;
+pub mod base64url;
+pub mod cat;
 pub mod dialect;
 pub mod edgeauth;
 pub mod explanation;
 pub mod grant;
+pub mod judged_uri;
+pub mod jwt;
 pub mod key;
 pub mod keys;
 pub mod presented;
 pub mod reason;
+pub mod signature;
