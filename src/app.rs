@@ -17,6 +17,9 @@ use crate::edge::body::Body;
 use crate::edge::host::HostTable;
 use crate::edge::objects::Objects;
 use crate::edge::property::Property;
+use crate::geo::Geo;
+use crate::geo::database::Database;
+use crate::geo::file::Watched;
 use crate::memory_file::MemoryFile;
 use crate::origin::{Report, State};
 use crate::server::counters::ConnectionCounters;
@@ -30,7 +33,7 @@ use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
 use crate::store::tiers::Tiers;
 use crate::telemetry::access_log::{AccessLog, Writer};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Labels, Metrics};
 
 /// Everything that runs in one process, bound and ready.
 #[derive(Debug)]
@@ -81,6 +84,8 @@ impl App {
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
         export_servers(&mut metrics, &config.properties);
+        let geo = Arc::new(config.geo);
+        export_geo(&mut metrics, &geo, &clock);
         let nobody = Arc::new(metrics.property(""));
         let edge = Arc::new(Edge {
             properties: config.properties,
@@ -90,6 +95,7 @@ impl App {
             flights: Flights::new(config.cache.waiters_max),
             wait: config.cache.wait,
             log,
+            geo: geo.clone(),
             trusted_proxies: config.trusted_proxies,
             client_address_header: config.client_address_header,
             operator_token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
@@ -140,7 +146,8 @@ impl App {
                 bound.run(handler, Arc::new(ConnectionCounters::default()), shutdown.clone()).await;
             }
         };
-        tokio::join!(self.public.run(handler, self.counters, shutdown.clone()), operators);
+        let refreshing = keep_fresh(self.edge.geo.clone(), shutdown.clone());
+        tokio::join!(self.public.run(handler, self.counters, shutdown.clone()), operators, refreshing);
         // The edge holds the near end of the log; what is queued is written before the process ends.
         let writer = self.writer;
         let _ = tokio::task::spawn_blocking(move || writer.finish()).await;
@@ -154,6 +161,58 @@ fn memory_file(cache: &config::Cache) -> Option<Arc<MemoryFile>> {
         tracing::warn!("no memory file for the cache, bodies are copied to sockets: {error}");
     })
     .ok()
+}
+
+/// Has changed databases and lists of addresses read again, until `shutdown`.
+async fn keep_fresh(geo: Arc<Geo>, shutdown: CancellationToken) {
+    if !geo.has_files() {
+        return;
+    }
+    let mut ticks = tokio::time::interval(geo.check_interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {
+                let geo = geo.clone();
+                let _ = tokio::task::spawn_blocking(move || geo.refresh()).await;
+            }
+        }
+    }
+}
+
+/// The databases and lists of addresses, into the metrics.
+fn export_geo(metrics: &mut Metrics, geo: &Arc<Geo>, clock: &Clock) {
+    type Pick = fn(&Watched) -> u64;
+    let counts: [(&str, &str, Pick); 2] = [
+        ("geo_file_reloads", "Changed databases and lists of addresses taken into use", Watched::reloads),
+        (
+            "geo_file_failures",
+            "Changed databases and lists of addresses that cannot be used",
+            Watched::failures,
+        ),
+    ];
+    for (name, help, pick) in counts {
+        let geo = geo.clone();
+        let readings = move || {
+            let databases = geo.databases().map(Database::file);
+            let files = databases.chain(geo.lists.iter().flat_map(|list| list.files()));
+            files.map(|file| (vec![("file", file.path().display().to_string())], pick(file))).collect()
+        };
+        metrics.export_labelled(name, help, false, Box::new(readings));
+    }
+    let (geo, clock) = (geo.clone(), clock.clone());
+    let ages = move || {
+        let age = |database: &Database| clock.now().saturating_sub(database.built()).as_secs();
+        let labels = |database: &Database| vec![("database", database.name().to_owned())];
+        geo.databases().map(|database| (labels(database), age(database))).collect()
+    };
+    metrics.export_labelled(
+        "geo_database_age_seconds",
+        "Time since a database was made",
+        true,
+        Box::new(ages),
+    );
 }
 
 /// What other parts count, into the metrics.
@@ -303,17 +362,24 @@ fn export_servers(metrics: &mut Metrics, properties: &HostTable<Arc<Property>>) 
     ];
     for (name, help, is_level, pick) in numbers {
         let properties: Vec<Arc<Property>> = named.values().cloned().collect();
-        let readings = move || {
-            let of = |property: &Arc<Property>| {
-                let name = property.name.to_string();
-                let servers = property.source.servers();
-                servers.into_iter().map(move |report| {
-                    let value = pick(&report);
-                    (vec![("property", name.clone()), ("server", report.name)], value)
-                })
-            };
-            properties.iter().flat_map(of).collect()
-        };
+        let readings =
+            move || properties.iter().flat_map(|property| server_readings(property, pick)).collect();
         metrics.export_labelled(name, help, is_level, Box::new(readings));
     }
+}
+
+/// What the servers of one property's origins count; those of a named origin with its name.
+fn server_readings(property: &Property, pick: fn(&Report) -> u64) -> Vec<(Labels, u64)> {
+    let mut readings = Vec::new();
+    for upstream in &property.upstreams {
+        for report in upstream.source.servers() {
+            let value = pick(&report);
+            let mut labels = vec![("property", property.name.to_string()), ("server", report.name)];
+            if !upstream.name.is_empty() {
+                labels.push(("origin", upstream.name.to_string()));
+            }
+            readings.push((labels, value));
+        }
+    }
+    readings
 }

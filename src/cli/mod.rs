@@ -33,7 +33,7 @@ enum Command {
     /// Run the edge
     Serve(serve::ServeArgs),
     /// Judge a configuration without binding a port
-    Check(ConfigArgs),
+    Check(check::CheckArgs),
     /// Take objects out of a running edge's cache
     Purge(purge::PurgeArgs),
     /// Make, read and judge access tokens

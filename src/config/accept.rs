@@ -13,12 +13,12 @@ use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
 use crate::lab::origin::Streams;
 use crate::server::settings::{H2Limits, Limits, Settings};
-use crate::server::tls::Certificates;
+use crate::server::tls::{Certificates, TlsPolicy};
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
 
 use super::fault::Judge;
-use super::{Admin, Cache, Config, Log, file, property};
+use super::{Admin, Cache, Config, Log, file, property, protection};
 
 /// Judges the whole file; faults go to `judge`, and `None` comes back when a part could not be made.
 pub fn accept(
@@ -42,12 +42,7 @@ pub fn accept(
             "add [[tls.certificate]] with cert and key, made for development by: sluicegate cert",
         );
     }
-    let header = HeaderName::from_bytes(typed.server.client_address_header.as_bytes()).ok();
-    if header.is_none() {
-        let message =
-            format!("client_address_header = \"{}\" is no header name", typed.server.client_address_header);
-        judge.fault(0..0, message, "write for example \"x-forwarded-for\"");
-    }
+    let header = address_header(&typed.server.client_address_header, judge);
     let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
     let admin = typed.admin.as_ref().map(|typed| admin(typed, folder, judge, &mut warnings));
     let log = log(&typed.log, judge);
@@ -58,12 +53,15 @@ pub fn accept(
             "add a [[property]] with name, hosts and origin",
         );
     }
+    let mut geo = protection::geo(&typed.geo, folder, judge);
     let mut properties = HostTable::default();
     let mut summary = Vec::new();
     let mut hosts = HashMap::new();
     let mut names = HashSet::new();
-    for typed in typed.property {
-        let accepted = property::accept(typed, folder, judge, metrics, &lab, statuses, &mut warnings);
+    let typed_geo = typed.geo;
+    for one in typed.property {
+        let shared = property::Shared { folder, metrics, lab: &lab, statuses, geo: &typed_geo };
+        let accepted = property::accept(one, shared, judge, &mut geo, &mut warnings);
         let Some(accepted) = accepted else { continue };
         if !names.insert(accepted.property.name.clone()) {
             let message = format!("two properties have the name \"{}\"", accepted.property.name);
@@ -93,6 +91,7 @@ pub fn accept(
             https: typed.server.https,
             h2c: typed.server.h2c,
             certificates,
+            tls_policy: tls_policy(typed.tls.policy),
             limits: limits(&typed.server.limits),
             drain_timeout: typed.server.drain_timeout.0,
             memory_file: None,
@@ -110,6 +109,7 @@ pub fn accept(
             wait: typed.cache.wait_timeout.0,
             is_sent_by_the_kernel: typed.cache.sendfile,
         },
+        geo,
         properties,
         summary,
         warnings,
@@ -130,6 +130,22 @@ fn admin(typed: &file::Admin, folder: &Path, judge: &mut Judge, warnings: &mut V
         token: token.and_then(|source| operators_token(source, folder, typed, judge, warnings)),
         body_bytes_max: typed.body_max.bytes(),
         body_timeout: typed.body_timeout.0,
+    }
+}
+
+fn address_header(typed: &str, judge: &mut Judge) -> Option<HeaderName> {
+    let header = HeaderName::from_bytes(typed.as_bytes()).ok();
+    if header.is_none() {
+        let message = format!("client_address_header = \"{typed}\" is no header name");
+        judge.fault(0..0, message, "write for example \"x-forwarded-for\"");
+    }
+    header
+}
+
+fn tls_policy(typed: file::TlsPolicy) -> TlsPolicy {
+    match typed {
+        file::TlsPolicy::Modern => TlsPolicy::Modern,
+        file::TlsPolicy::Intermediate => TlsPolicy::Intermediate,
     }
 }
 

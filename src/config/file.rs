@@ -2,7 +2,10 @@
 
 pub mod encryption;
 pub mod origin;
+pub mod protection;
+pub mod rules;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -21,6 +24,7 @@ pub struct File {
     pub admin: Option<Admin>,
     pub log: Log,
     pub cache: Cache,
+    pub geo: protection::Geo,
     pub property: Vec<Spanned<Property>>,
 }
 
@@ -68,7 +72,19 @@ pub struct Limits {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
+    pub policy: TlsPolicy,
     pub certificate: Vec<Certificate>,
+}
+
+/// Which versions of TLS the listeners speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsPolicy {
+    /// 1.3
+    Modern,
+    /// 1.2 and 1.3
+    #[default]
+    Intermediate,
 }
 
 #[derive(Debug, Deserialize)]
@@ -125,6 +141,17 @@ pub struct Property {
     #[serde(default)]
     pub debug_reasons: bool,
     pub origin: origin::Origin,
+    /// Further origins, for rules.
+    #[serde(default)]
+    pub origins: BTreeMap<String, origin::Origin>,
+    #[serde(default)]
+    pub https: protection::Https,
+    #[serde(default)]
+    pub ip: protection::Ip,
+    #[serde(default)]
+    pub geo: protection::PropertyGeo,
+    #[serde(default)]
+    pub rule: Vec<Spanned<rules::Rule>>,
     pub access: Option<Spanned<Access>>,
     #[serde(default)]
     pub session: Session,
@@ -144,6 +171,8 @@ pub struct Access {
     pub dialect: Dialect,
     #[serde(default)]
     pub action: Action,
+    #[serde(default = "default::result_header")]
+    pub result_header: Spanned<String>,
     #[serde(default = "default::access_name")]
     pub name: Spanned<String>,
     #[serde(default = "default::locations")]
@@ -443,6 +472,10 @@ mod default {
 
     pub(super) const fn body_timeout() -> Span {
         Span::seconds(10)
+    }
+
+    pub(super) fn result_header() -> Spanned<String> {
+        bare("Sluicegate-Token".to_owned())
     }
 
     pub(super) fn access_name() -> Spanned<String> {

@@ -7,6 +7,8 @@ pub mod fault;
 pub mod file;
 mod origin;
 mod property;
+mod protection;
+mod rules;
 pub mod secret;
 pub mod units;
 
@@ -18,6 +20,7 @@ use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
 use crate::edge::property::Property;
+use crate::geo::Geo;
 use crate::server;
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
@@ -36,6 +39,7 @@ pub struct Config {
     pub admin: Option<Admin>,
     pub log: Log,
     pub cache: Cache,
+    pub geo: Geo,
     pub properties: HostTable<Arc<Property>>,
     /// One line a property, for people: name, hosts, origin, carrier, fingerprints of keys.
     pub summary: Vec<String>,

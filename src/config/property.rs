@@ -9,6 +9,7 @@ use http::HeaderName;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
+use crate::domain::headers::change::{Side, is_ours};
 use crate::domain::headers::cors::Cors;
 use crate::domain::manifest::base::Hosts;
 use crate::domain::manifest::{self, encoding};
@@ -26,14 +27,16 @@ use crate::domain::token::keys::Keys;
 use crate::domain::token::presented::Location;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostPattern;
-use crate::edge::property::{Caching, Carrier, Lifetimes, ObjectLifetimes, Property, QueryRule};
+use crate::edge::property::{Caching, Carrier, Lifetimes, ObjectLifetimes, Property, Upstream};
+use crate::edge::ruling::Ruling;
+use crate::geo::Geo;
 use crate::lab::origin::Streams;
 use crate::telemetry::metrics::Metrics;
 
 use super::accept::{status, whole_seconds};
 use super::fault::Judge;
-use super::units::{self, AutoSpan};
-use super::{encryption, file, origin, secret};
+use super::units::AutoSpan;
+use super::{encryption, file, origin, protection, rules, secret};
 
 /// A property with what the whole file has to know of it.
 pub struct Accepted {
@@ -43,15 +46,24 @@ pub struct Accepted {
     pub summary: String,
 }
 
+/// What all properties are judged with.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared<'a> {
+    pub folder: &'a Path,
+    pub metrics: &'a Metrics,
+    pub lab: &'a Arc<Streams>,
+    pub statuses: Statuses,
+    pub geo: &'a file::protection::Geo,
+}
+
 pub fn accept(
     typed: Spanned<file::Property>,
-    folder: &Path,
+    shared: Shared<'_>,
     judge: &mut Judge,
-    metrics: &Metrics,
-    lab: &Arc<Streams>,
-    statuses: Statuses,
+    geo: &mut Geo,
     warnings: &mut Vec<String>,
 ) -> Option<Accepted> {
+    let Shared { folder, metrics, statuses, geo: typed_geo, .. } = shared;
     let place = typed.span();
     let typed = typed.into_inner();
     let name = typed.name.get_ref().clone();
@@ -64,7 +76,8 @@ pub fn accept(
     }
     let hosts = hosts(&typed, &place, judge);
     let token_hosts = token_hosts(&typed, &hosts, judge);
-    let source = origin::source(&typed.origin, folder, judge, lab, warnings);
+    let upstreams = upstreams(&typed, shared, judge, warnings);
+    let guard = protection::guard(&typed.https, &typed.ip, &typed.geo, typed_geo, folder, geo, judge);
     let Some(access) = &typed.access else {
         judge.fault(
             place,
@@ -77,17 +90,8 @@ pub fn accept(
     let salt = read_secret(access.get_ref().salt.as_ref(), "salt", folder, judge, |text, _| {
         Secret::from_text(text).ok()
     });
-    for token in [access.get_ref().name.get_ref(), typed.session.name.get_ref()] {
-        if typed.origin.cookies.contains(token) {
-            judge.fault(
-                typed.origin.urls.span(),
-                format!("[property.origin] cookies lists \"{token}\", which is a token"),
-                "take it out: a token never goes to the origin",
-            );
-        }
-    }
     let expired = status(&access.get_ref().expired_status, &[403, 410], "expired_status", judge);
-    let rules = rules(&name, &typed, access, &keys, salt.flatten(), judge);
+    let policy = policy(&name, &typed, access, &keys, salt.flatten(), judge);
     let cors = cors(&typed, access.get_ref(), judge);
     let fingerprints =
         keys.iter().map(|named| format!("{} {}", named.name, fingerprint(&named.key))).collect::<Vec<_>>();
@@ -98,45 +102,39 @@ pub fn accept(
         if fingerprints.is_empty() { "open".to_owned() } else { fingerprints.join(", ") },
         carrier_name(typed.session.carrier),
     );
-    let (rules, metrics) = (rules?, Arc::new(metrics.property(&name)));
-    metrics.register_keys(keys.names());
+    let (policy, property_metrics) = (policy?, Arc::new(metrics.property(&name)));
+    property_metrics.register_keys(keys.names());
     let shared_name: Arc<str> = name.as_str().into();
     let is_open = access.get_ref().action == file::Action::Open;
     let encryption = typed.encryption.as_ref().and_then(|encryption| {
         encryption::accept(encryption, &shared_name, &typed.session, is_open, folder, judge)
     });
+    let (caching, result_header) = (caching(&typed.cache), result_header(access.get_ref(), &typed, judge));
+    let ruling = ruling(&typed, access.get_ref(), shared, &caching, result_header.as_ref(), judge);
     let property = Property {
         encryption,
-        metrics,
+        metrics: property_metrics,
         name: shared_name,
-        rules,
+        rules: policy,
         carrier: carrier(typed.session.carrier),
         cookie: cookie(&typed.session.cookie, judge),
         renew: typed.session.renew,
         cors,
-        source: source?,
-        forwarded: origin::forwarded(typed.origin.forwarded),
-        cookies_forwarded: typed.origin.cookies.clone(),
-        query: query_rule(&typed.cache.query),
+        upstreams: upstreams?,
+        guard,
+        ruling,
+        result_header,
+        query: rules::query_rule(&typed.cache.query),
         lifetimes: lifetimes(&typed.cache),
-        caching: caching(&typed.cache),
+        caching,
         hosts: token_hosts?,
         manifest: manifest_options(&typed.manifest),
         encoding: encoding_limits(&typed.manifest),
         compress_min: typed.manifest.compress_min.bytes(),
-        blocking_timeout: typed.origin.blocking_timeout.0,
         statuses: Statuses { expired, ..statuses },
         debug_reasons: typed.debug_reasons,
     };
     Some(Accepted { property, hosts, name_place: typed.name.span(), summary })
-}
-
-fn query_rule(typed: &units::QueryRule) -> QueryRule {
-    match typed {
-        units::QueryRule::Keep => QueryRule::Keep,
-        units::QueryRule::Drop => QueryRule::Drop,
-        units::QueryRule::Only(names) => QueryRule::Only(names.clone()),
-    }
 }
 
 fn lifetimes(typed: &file::PropertyCache) -> Lifetimes {
@@ -147,18 +145,6 @@ fn lifetimes(typed: &file::PropertyCache) -> Lifetimes {
         },
         playlist: typed.playlist_ttl.0,
     }
-}
-
-fn caching(typed: &file::PropertyCache) -> Caching {
-    Caching::new(
-        typed.objects,
-        ObjectLifetimes {
-            segment: typed.segment_ttl.0,
-            negative: typed.negative_ttl.0,
-            stale_while_revalidate: typed.stale_while_revalidate.0,
-            stale_if_error: typed.stale_if_error.0,
-        },
-    )
 }
 
 fn manifest_options(typed: &file::Manifest) -> manifest::Options {
@@ -176,6 +162,87 @@ fn encoding_limits(typed: &file::Manifest) -> encoding::Limits {
         ratio_max: typed.ratio_max,
         ..encoding::Limits::default()
     }
+}
+
+fn caching(typed: &file::PropertyCache) -> Caching {
+    let lifetimes = ObjectLifetimes {
+        segment: typed.segment_ttl.0,
+        negative: typed.negative_ttl.0,
+        stale_while_revalidate: typed.stale_while_revalidate.0,
+        stale_if_error: typed.stale_if_error.0,
+    };
+    Caching::new(typed.objects, lifetimes)
+}
+
+/// The property's rules, and what they may refer to.
+fn ruling(
+    typed: &file::Property,
+    access: &file::Access,
+    shared: Shared<'_>,
+    caching: &Caching,
+    result_header: Option<&HeaderName>,
+    judge: &mut Judge,
+) -> Ruling {
+    let origins: Vec<Arc<str>> =
+        std::iter::once("".into()).chain(typed.origins.keys().map(|name| name.as_str().into())).collect();
+    let told = result_header.map_or("", HeaderName::as_str);
+    let tokens = [access.name.get_ref().as_str(), typed.session.name.get_ref().as_str(), told];
+    let around = rules::Around {
+        property: typed.name.get_ref(),
+        origins: &origins,
+        tokens: &tokens,
+        has_keys: access.action != file::Action::Open,
+        has_country: shared.geo.country.is_some(),
+        has_asn: shared.geo.asn.is_some(),
+        caching,
+        metrics: shared.metrics,
+    };
+    rules::ruling(&typed.rule, around, judge)
+}
+
+/// The property's origins, the first under no name. All or none: rules count on their order.
+fn upstreams(
+    typed: &file::Property,
+    shared: Shared<'_>,
+    judge: &mut Judge,
+    warnings: &mut Vec<String>,
+) -> Option<Vec<Upstream>> {
+    let named = typed.origins.iter().map(|(name, origin)| (name.as_str(), origin));
+    let mut upstreams = Vec::new();
+    for (name, origin) in std::iter::once(("", &typed.origin)).chain(named) {
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if !is_name {
+            judge.fault(
+                origin.urls.span(),
+                format!("[property.origins] \"{name}\" is no name"),
+                "use letters, digits, - and _",
+            );
+        }
+        for token in typed
+            .access
+            .iter()
+            .map(|access| access.get_ref().name.get_ref())
+            .chain([typed.session.name.get_ref()])
+        {
+            if origin.cookies.contains(token) {
+                judge.fault(
+                    origin.urls.span(),
+                    format!("[property.origin] cookies lists \"{token}\", which is a token"),
+                    "take it out: a token never goes to the origin",
+                );
+            }
+        }
+        upstreams.push(origin::source(origin, shared.folder, judge, shared.lab, warnings).map(|source| {
+            Upstream {
+                name: name.into(),
+                source,
+                forwarded: origin::forwarded(origin.forwarded),
+                cookies_forwarded: origin.cookies.clone(),
+                blocking_timeout: origin.blocking_timeout.0,
+            }
+        }));
+    }
+    upstreams.into_iter().collect()
 }
 
 fn hosts(
@@ -285,7 +352,7 @@ fn fingerprint(key: &Secret) -> String {
     digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-fn rules(
+fn policy(
     name: &str,
     typed: &file::Property,
     access: &Spanned<file::Access>,
@@ -448,6 +515,26 @@ fn token_name(typed: &Spanned<String>, key: &str, judge: &mut Judge) -> String {
         );
     }
     name.clone()
+}
+
+/// The header in which the origin of a property that only verifies is told the result; `None` where it is not told.
+fn result_header(access: &file::Access, typed: &file::Property, judge: &mut Judge) -> Option<HeaderName> {
+    if access.result_header.get_ref().is_empty() {
+        return None;
+    }
+    let name = header_name(&access.result_header, judge)?;
+    let text = name.as_str();
+    let tokens = [access.name.get_ref(), typed.session.name.get_ref()];
+    let is_token = tokens.iter().any(|token| token.eq_ignore_ascii_case(text));
+    let is_ours = is_ours(&name, Side::Request) && !text.starts_with("sluicegate-");
+    if is_token || is_ours || text == "sluicegate-debug" {
+        judge.fault(
+            access.result_header.span(),
+            format!("result_header = \"{text}\" is a field with another meaning"),
+            "use a name of your own, such as \"Sluicegate-Token\", or \"\" to tell the origin nothing",
+        );
+    }
+    Some(name)
 }
 
 fn header_name(typed: &Spanned<String>, judge: &mut Judge) -> Option<HeaderName> {

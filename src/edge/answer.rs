@@ -25,7 +25,7 @@ use super::error::EdgeError;
 use super::objects::{Found, sent_headers};
 use super::obtain::How;
 use super::passage::{Form, Passage};
-use super::property::Property;
+use super::property::{Property, Source};
 use super::reading::{collect, is_json};
 use super::wanted::{CODINGS, Wanted};
 
@@ -127,7 +127,7 @@ pub async fn relayed(
     hop::strip(&mut parts.headers);
     cache_status(how, ttl).append_to(&mut parts.headers);
     if parts.status.is_redirection() {
-        redirect(property, &mut parts.headers);
+        redirect(&property.upstream(&wanted.place).source, &mut parts.headers);
     }
     let rewrites = passage.is_in_body();
     let fits = length(&parts.headers).is_none_or(|length| length <= property.encoding.coded_bytes_max);
@@ -191,9 +191,9 @@ fn side_template(property: &Property, source: &Bytes, base: &Base) -> Option<Tem
 
 /// A redirect that names the origin itself would send the viewer past the edge: it is made relative to this site. A
 /// redirect never carries a token.
-fn redirect(property: &Property, headers: &mut HeaderMap) {
+fn redirect(source: &Source, headers: &mut HeaderMap) {
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
-    let here = property.source.place_on_site(location);
+    let here = source.place_on_site(location);
     if let Some(Ok(value)) = here.map(|here| HeaderValue::from_str(&here)) {
         headers.insert(LOCATION, value);
     }

@@ -1,6 +1,6 @@
 //! Every way in which a request can fail, and the one place that chooses its status.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 
 use crate::domain::encryption::playlist::Unsuitable;
@@ -24,6 +24,12 @@ pub enum EdgeError {
     Path(#[from] PathError),
     #[error("refused: {0}")]
     Denied(Reason),
+    #[error("a rule refuses it with {0}")]
+    Ruled(StatusCode),
+    #[error("it is to be asked for at {location:?}")]
+    Elsewhere { status: StatusCode, location: HeaderValue, reason: Option<Reason> },
+    #[error("a rule's location cannot be made of this request")]
+    Location,
     #[error("{0}")]
     Origin(#[from] std::sync::Arc<OriginError>),
     #[error("{0}")]
@@ -77,7 +83,8 @@ impl EdgeError {
         match self {
             Self::UnknownHost => statuses.unknown_host,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Path(_) => StatusCode::BAD_REQUEST,
+            Self::Path(_) | Self::Location => StatusCode::BAD_REQUEST,
+            Self::Ruled(status) | Self::Elsewhere { status, .. } => *status,
             Self::Denied(Reason::Expired) => statuses.expired,
             Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::Origin(error) => match &**error {
@@ -113,8 +120,11 @@ impl EdgeError {
         match self {
             Self::Denied(reason) => Some(*reason),
             Self::Method => Some(Reason::Method),
+            Self::Ruled(_) => Some(Reason::Rule),
+            Self::Elsewhere { reason, .. } => *reason,
             Self::UnknownHost
             | Self::Path(_)
+            | Self::Location
             | Self::Origin(_)
             | Self::Body(_)
             | Self::PlaylistTooLarge(_)
@@ -141,6 +151,9 @@ impl EdgeError {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // Given here, so that HEAD has it too (RFC 9110 §9.3.2).
         headers.insert(CONTENT_LENGTH, length);
+        if let Self::Elsewhere { location, .. } = self {
+            headers.insert(LOCATION, location.clone());
+        }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         }

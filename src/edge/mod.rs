@@ -3,6 +3,8 @@
 pub mod answer;
 pub mod body;
 pub mod error;
+pub mod explain;
+pub mod guard;
 pub mod host;
 pub mod noting;
 pub mod objects;
@@ -13,6 +15,7 @@ pub mod purging;
 pub mod question;
 pub mod reading;
 pub mod record;
+pub mod ruling;
 pub mod sealing;
 pub mod serve;
 pub mod target;
@@ -25,6 +28,7 @@ use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::domain::token::key::Secret;
+use crate::geo::Geo;
 use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
 use crate::telemetry::access_log::AccessLog;
@@ -48,6 +52,8 @@ pub struct Edge {
     /// How long a request waits for a fetch that it shares with others.
     pub wait: Duration,
     pub log: AccessLog,
+    /// Where addresses are.
+    pub geo: Arc<Geo>,
     /// Peers whose forwarding header is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub client_address_header: http::HeaderName,

@@ -53,6 +53,9 @@ pub fn count_error(property: &Property, error: &EdgeError) {
         | EdgeError::Method
         | EdgeError::Path(_)
         | EdgeError::Denied(_)
+        | EdgeError::Ruled(_)
+        | EdgeError::Elsewhere { .. }
+        | EdgeError::Location
         | EdgeError::Join(_) => 0,
     };
 }

@@ -79,7 +79,7 @@ impl Edge {
         key: &str,
         now: Duration,
     ) -> Result<Obtained, EdgeError> {
-        let rules = property.caching.rules(wanted.kind);
+        let rules = property.caching_rules(&wanted.place, wanted.kind);
         let (key, stored) = self.look_up(property, wanted, key);
         let verdict = stored.as_ref().map(|object| verdict(object, wanted, rules, now));
         if let Some(object) = &stored {

@@ -133,8 +133,11 @@ impl Edge {
         key: String,
         now: Duration,
     ) -> Result<(Object, How), EdgeError> {
-        let wait =
-            if wanted.place.is_blocking() { self.wait.max(property.blocking_timeout) } else { self.wait };
+        let wait = if wanted.place.is_blocking() {
+            self.wait.max(property.upstream(&wanted.place).blocking_timeout)
+        } else {
+            self.wait
+        };
         let (playlists, property_then, key_then) = (self.playlists.clone(), property.clone(), key.clone());
         let (objects, begun) = (self.objects.clone(), wanted.purges_begun);
         let (place, headers) = (wanted.place.clone(), wanted.headers(property));
@@ -182,7 +185,8 @@ impl Edge {
     ) -> Result<Obtained, EdgeError> {
         let path_and_query = wanted.place.path_and_query();
         let headers = wanted.headers(property);
-        let response = property.source.fetch(&wanted.method, &path_and_query, headers, None, now).await?;
+        let source = &property.upstream(&wanted.place).source;
+        let response = source.fetch(&wanted.method, &path_and_query, headers, None, now).await?;
         refuse_unasked(&response, wanted.client)?;
         self.settle(property, wanted, key, response, now).await
     }
@@ -238,9 +242,10 @@ async fn fetch_whole(
     for name in [RANGE, IF_RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_MATCH, IF_UNMODIFIED_SINCE] {
         headers.remove(name);
     }
-    let patience = place.is_blocking().then_some(property.blocking_timeout);
+    let upstream = property.upstream(place);
+    let patience = place.is_blocking().then_some(upstream.blocking_timeout);
     let path_and_query = place.path_and_query();
-    let response = property.source.fetch(&Method::GET, &path_and_query, headers, patience, now).await?;
+    let response = upstream.source.fetch(&Method::GET, &path_and_query, headers, patience, now).await?;
     refuse_unasked(&response, &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
     read_object(property, place, parts, content, now).await

@@ -20,7 +20,7 @@ use super::Edge;
 use super::error::EdgeError;
 use super::obtain::{Object, Obtained};
 use super::property::{Carrier, Property};
-use super::target::{Target, origin_query};
+use super::target::Target;
 use super::wanted::Wanted;
 
 /// The session of one answer.
@@ -185,7 +185,7 @@ impl Edge {
                 let first = playlist.template.first_variant()?;
                 let (raw_path, query) = first.split_once('?').unwrap_or((first, ""));
                 let path = path::normalise(raw_path).ok()?.into_owned();
-                let child = wanted.beside(path, origin_query(query, &property.query));
+                let child = wanted.beside(property, path, query);
                 let Ok(Obtained::Shared(Object::Playlist(child), _)) =
                     self.obtain(property, &child, now).await
                 else {

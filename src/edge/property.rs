@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::ORIGIN;
+use http::header::{HeaderName, ORIGIN};
 use http::{Method, Response, StatusCode};
 
 use crate::domain::cache::rules::{self, Negative, Unstated};
@@ -22,6 +22,9 @@ use crate::telemetry::metrics::{Kind, PropertyMetrics};
 
 use super::body::Content;
 use super::error::{EdgeError, Statuses};
+use super::guard::Guard;
+use super::ruling::{Ruling, Treatment};
+use super::wanted::Place;
 
 #[derive(Debug)]
 pub struct Property {
@@ -32,10 +35,13 @@ pub struct Property {
     /// Whether sessions in cookies are renewed.
     pub renew: bool,
     pub cors: Cors,
-    pub source: Source,
-    pub forwarded: Style,
-    /// Names of the viewer's cookies that the origin may see.
-    pub cookies_forwarded: Vec<String>,
+    /// The origins; the first is asked unless a rule names another.
+    pub upstreams: Vec<Upstream>,
+    /// What is asked of a request before its token.
+    pub guard: Guard,
+    pub ruling: Ruling,
+    /// The header in which the origin is told the result of the token check, where the property only verifies.
+    pub result_header: Option<HeaderName>,
     pub query: QueryRule,
     pub lifetimes: Lifetimes,
     /// How everything that is no playlist is cached.
@@ -48,11 +54,46 @@ pub struct Property {
     pub encryption: Option<Encryption>,
     /// Playlists from this size on are encoded for the client, when the origin sent them encoded.
     pub compress_min: usize,
-    pub blocking_timeout: Duration,
     pub statuses: Statuses,
     /// Refusals name their reason in `Sluicegate-Reason` to everybody: for a laboratory.
     pub debug_reasons: bool,
     pub metrics: Arc<PropertyMetrics>,
+}
+
+/// An origin of a property, and what it may learn of viewers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Empty for the first.
+    pub name: Arc<str>,
+    pub source: Source,
+    pub forwarded: Style,
+    /// Names of the viewer's cookies that the origin may see.
+    pub cookies_forwarded: Vec<String>,
+    pub blocking_timeout: Duration,
+}
+
+impl Property {
+    /// The origin that has this document.
+    pub fn upstream(&self, place: &Place) -> &Upstream {
+        let index = place.treatment.as_ref().and_then(|treatment| treatment.upstream);
+        &self.upstreams[index.unwrap_or_default()]
+    }
+
+    /// The caching rules for a document of this kind.
+    pub fn caching_rules<'a>(&'a self, place: &'a Place, kind: Kind) -> &'a Arc<rules::Rules> {
+        let forced = place.treatment.as_ref().and_then(|treatment| treatment.cache.lifetime.as_ref());
+        forced.map_or(&self.caching, |forced| &forced.caching).rules(kind)
+    }
+
+    /// All that may become of a query: what the property says, and what its rules do.
+    pub fn query_rules(&self) -> impl Iterator<Item = &QueryRule> {
+        std::iter::once(&self.query).chain(self.ruling.query_rules())
+    }
+
+    /// What becomes of the query of a document that is treated so.
+    pub fn query_rule<'a>(&'a self, treatment: Option<&'a Treatment>) -> &'a QueryRule {
+        treatment.and_then(|treatment| treatment.cache.query.as_ref()).unwrap_or(&self.query)
+    }
 }
 
 /// Where a new session travels. A token that a request carried goes on in the place where it stood.
@@ -102,6 +143,15 @@ pub struct ObjectLifetimes {
 impl Caching {
     pub fn new(is_on: bool, lifetimes: ObjectLifetimes) -> Self {
         Self { is_on, by_kind: Kind::ALL.map(|kind| Arc::new(lifetimes.rules(kind))) }
+    }
+
+    /// The same with a lifetime that replaces whatever the origin states.
+    #[must_use]
+    pub fn forced(&self, lifetime: Duration) -> Self {
+        let forced = |rules: &Arc<rules::Rules>| {
+            Arc::new(rules::Rules { forced_lifetime: Some(lifetime), ..(**rules).clone() })
+        };
+        Self { is_on: self.is_on, by_kind: self.by_kind.each_ref().map(forced) }
     }
 
     /// The rules for an object of this kind.

@@ -12,7 +12,7 @@ use super::Edge;
 use super::error::EdgeError;
 use super::host::split_port;
 use super::property::Property;
-use super::target::Target;
+use super::target::{Target, origin_query};
 
 /// What is to be purged, as an operator says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,14 @@ pub struct Purged {
     pub in_memory: usize,
     pub on_disk: usize,
     pub playlists: usize,
+}
+
+impl Purged {
+    fn add(&mut self, other: Self) {
+        self.in_memory += other.in_memory;
+        self.on_disk += other.on_disk;
+        self.playlists += other.playlists;
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +66,15 @@ impl Edge {
     /// Purges from memory, disk and the playlists, and from what is on its way there. A soft purge leaves objects in
     /// memory, marked stale; playlists and what lies on disk go in any case.
     pub async fn purge(&self, what: &What, property: Option<&str>, soft: bool) -> Result<Purged, PurgeError> {
-        let scope = self.scope(what, property)?;
+        let mut purged = Purged::default();
+        for scope in self.scopes(what, property)? {
+            purged.add(self.purge_scope(scope, soft).await);
+        }
+        self.objects.tiers().counters().purges.one();
+        Ok(purged)
+    }
+
+    async fn purge_scope(&self, scope: Scope, soft: bool) -> Purged {
         let depth = if soft { Depth::Soft(self.clock.now()) } else { Depth::Hard };
         let purged = self.objects.purge(&Purge { scope: scope.clone(), depth }).await;
         let playlists = self.playlists.clone();
@@ -66,7 +82,6 @@ impl Edge {
         // It looks at every playlist.
         let gone = tokio::task::spawn_blocking(move || playlists.purge(&named)).await.unwrap_or(0);
         let counters = self.objects.tiers().counters();
-        counters.purges.one();
         counters.purged_on_disk.add(purged.on_disk as u64);
         counters.purged_playlists.add(gone as u64);
         tracing::info!(
@@ -77,30 +92,37 @@ impl Edge {
             playlists = gone,
             "purged"
         );
-        Ok(Purged { in_memory: purged.in_memory, on_disk: purged.on_disk, playlists: gone })
+        Purged { in_memory: purged.in_memory, on_disk: purged.on_disk, playlists: gone }
     }
 
-    fn scope(&self, what: &What, property: Option<&str>) -> Result<Scope, PurgeError> {
+    /// What is meant: one scope, or one for each query under which rules may have a URL kept.
+    fn scopes(&self, what: &What, property: Option<&str>) -> Result<Vec<Scope>, PurgeError> {
         let named = property.map(|name| self.named(name)).transpose()?;
         let within = named.map(|property| Scope::Prefix(format!("{}\n", property.name).into()));
         match what {
-            What::All => Ok(within.unwrap_or(Scope::All)),
+            What::All => Ok(vec![within.unwrap_or(Scope::All)]),
             What::Tag(tag) => {
                 if tag.is_empty() || tag.contains(|c: char| c.is_ascii_whitespace()) {
                     return Err(PurgeError::Tag);
                 }
                 let tag = Scope::Tag(tag.as_str().into());
-                Ok(match within {
+                Ok(vec![match within {
                     Some(within) => Scope::AllOf([within, tag].into()),
                     None => tag,
-                })
+                }])
             }
             What::Url(url) => {
                 let (property, rest) = self.place(url, named)?;
                 let uri: Uri = rest.parse().map_err(|_| PurgeError::Form(url.clone()))?;
                 let target = Target::read(&uri, property).map_err(PurgeError::Target)?;
-                let name = format!("{}?{}", target.path, target.origin_query);
-                Ok(Scope::Name { space: (*property.name).into(), name: name.into() })
+                let mut names: Vec<String> = property
+                    .query_rules()
+                    .map(|rule| format!("{}?{}", target.path, origin_query(&target.plain_query, rule)))
+                    .collect();
+                names.sort_unstable();
+                names.dedup();
+                let scope = |name: String| Scope::Name { space: (*property.name).into(), name: name.into() };
+                Ok(names.into_iter().map(scope).collect())
             }
             What::Prefix(url) => {
                 let (property, rest) = self.place(url, named)?;
@@ -108,7 +130,7 @@ impl Edge {
                     return Err(PurgeError::Query);
                 }
                 let start = path::normalise(rest).map_err(|error| PurgeError::Target(error.into()))?;
-                Ok(Scope::Names { space: (*property.name).into(), start: (*start).into() })
+                Ok(vec![Scope::Names { space: (*property.name).into(), start: (*start).into() }])
             }
         }
     }

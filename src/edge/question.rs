@@ -43,7 +43,7 @@ impl Question {
             validation::make_conditional(&mut self.headers, &stored.meta().headers);
         }
         let path_and_query = self.place.path_and_query();
-        let (source, sent) = (&self.property.source, self.headers.clone());
+        let (source, sent) = (&self.property.upstream(&self.place).source, self.headers.clone());
         let response = match source.fetch(&Method::GET, &path_and_query, sent, None, self.now).await {
             Ok(response) => response,
             Err(error) => return Fetched::Failed(error),

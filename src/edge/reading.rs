@@ -81,7 +81,9 @@ pub async fn read_object(
     let name = &property.rules.session_name;
     let template = Template::compile(&source, &base, &property.hosts, name, &property.manifest)?;
     count_references(property, &template);
-    let fresh_for = rules::lifetime(&parts.headers, default_lifetime(property, &template), now);
+    let forced = place.treatment.as_ref().and_then(|treatment| treatment.cache.lifetime.as_ref());
+    let forced = forced.map(|forced| forced.lifetime);
+    let fresh_for = rules::lifetime(&parts.headers, default_lifetime(property, &template), forced, now);
     Ok(Object::Playlist(Arc::new(Playlist::new(&parts.headers, template, was_encoded, now, fresh_for))))
 }
 

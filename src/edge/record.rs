@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::header::USER_AGENT;
 use http::request::Parts;
 
+use crate::domain::rule::token::TokenResult;
 use crate::domain::token::reason::Reason;
 use crate::telemetry::access_log::{AccessLog, Entry};
 use crate::telemetry::metrics::{Kind, PropertyMetrics};
@@ -77,6 +78,12 @@ impl Record {
 
     pub fn reason(&mut self, reason: Reason) {
         self.entry.reason = Some(reason.as_str());
+    }
+
+    /// The rule that decided, or the last that held, and what the token check came to.
+    pub fn ruled(&mut self, rule: Option<&Arc<str>>, token: Option<TokenResult>) {
+        self.entry.rule = rule.cloned();
+        self.entry.token_result = token.map(TokenResult::as_str);
     }
 
     pub fn cache(&mut self, result: &'static str) {

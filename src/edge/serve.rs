@@ -4,14 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, VIA};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, VIA};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use subtle::ConstantTimeEq;
 
 use crate::domain::headers::cors::Cors;
 use crate::domain::headers::forwarding::{self, Viewer};
-use crate::domain::policy::{self, Admission};
+use crate::domain::policy::Admission;
+use crate::domain::rule::location::Asked;
+use crate::domain::rule::token::TokenResult;
+use crate::domain::rule::{Facts, Whereabouts};
 use crate::domain::token::presented::Head;
 use crate::domain::token::reason::Reason;
 use crate::entropy;
@@ -20,13 +23,15 @@ use crate::telemetry::metrics::Kind;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
+use super::guard::{self, Arrival};
 use super::host::split_port;
 use super::noting::{count_error, kind_by_name, kind_of, last_segment, note};
 use super::obtain::{How, Object, Obtained};
 use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
-use super::target::Target;
+use super::ruling::{Course, Ruled, Ruling};
+use super::target::{Target, origin_query};
 use super::wanted::{Place, Wanted};
 use super::{Edge, answer, sealing};
 
@@ -50,6 +55,16 @@ struct Caller<'a> {
     now: Duration,
 }
 
+impl<'a> Caller<'a> {
+    fn is_secure(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    fn arrival(&self) -> Arrival<'a> {
+        Arrival { client: self.client, host: self.host, is_secure: self.is_secure() }
+    }
+}
+
 impl Edge {
     /// Answers a request. Whatever goes wrong is an answer, too.
     pub async fn serve<B>(self: Arc<Self>, request: Request<B>, peer: Arc<Peer>) -> Response<Body> {
@@ -64,9 +79,15 @@ impl Edge {
             let path = bare.as_ref().map_or("/[redacted]", |bare| bare.path.as_ref());
             let names = &property.rules.token_names;
             record.describe(&parts, caller.client, caller.scheme, caller.host, path, names);
-            let answered = self.journey(&property, &parts, &caller, &mut record).await;
+            let mut course = Course::default();
+            let answered = self.journey(&property, &parts, &caller, &mut record, &mut course).await;
             let mut response =
                 answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
+            record.ruled(property.ruling.name(&course.hits), course.token);
+            property.ruling.change_answer(&course, response.headers_mut());
+            if let Some(value) = property.guard.strict_transport.as_ref().filter(|_| caller.is_secure()) {
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value.clone());
+            }
             property.cors.decorate(&parts.headers, response.headers_mut());
             if Cors::is_preflight(&parts.headers) && parts.method == Method::OPTIONS {
                 property.cors.answer_preflight(&parts.headers, response.headers_mut());
@@ -92,6 +113,7 @@ impl Edge {
         parts: &Parts,
         caller: &Caller<'_>,
         record: &mut Record,
+        course: &mut Course,
     ) -> Result<Response<Body>, EdgeError> {
         if parts.method == Method::OPTIONS {
             record.kind = Kind::Preflight;
@@ -104,7 +126,15 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let mut admission = policy::admit(&property.rules, &asked(&target, parts, caller), caller.now)?;
+        let whereabouts = guard::whereabouts(&self.geo, property, caller.client);
+        property.guard.judge(caller.arrival(), &target, whereabouts)?;
+
+        let facts = facts(parts, caller, &target, whereabouts);
+        let site = site(caller);
+        let link = Asked { site: &site, query: &target.plain_query };
+        let request = target.asked(head(parts, caller), caller.client);
+        let Ruled { mut admission, token, treatment } =
+            Ruling::judge(property, &request, &facts, link, course, caller.now)?;
         note(property, &admission, record, caller.now);
 
         if let Some(answered) = sealing::key(property, &target, &admission, caller.scheme, &parts.method) {
@@ -115,8 +145,10 @@ impl Edge {
         let is_entry = matches!(admission, Admission::Access { .. });
         let whole_only = sealing::whole_only(property, &target.path, &parts.headers);
         let client = whole_only.as_ref().unwrap_or(&parts.headers);
-        let begun = self.objects.tiers().purges().begun();
-        let wanted = wanted(parts, client, caller, &target, &admission, begun);
+        let query = origin_query(&target.plain_query, property.query_rule(treatment.as_deref()));
+        let place = Place { site, path: target.path.clone(), query, treatment };
+        let purges_begun = self.objects.tiers().purges().begun();
+        let wanted = wanted(parts, client, caller, place, Known { whereabouts, token, purges_begun });
         let obtained = self.obtain(property, &wanted, caller.now).await?;
 
         let bearings =
@@ -136,6 +168,9 @@ impl Edge {
         }
 
         let is_rewritten = is_document && passage.is_in_body();
+        let is_playlist = matches!(obtained, Obtained::Shared(Object::Playlist(_), _));
+        course.is_for_one =
+            is_playlist || viewers_seal.is_some() || passage.session.is_some() || passage.cookie.is_some();
         let mut response = match obtained {
             Obtained::Shared(Object::Playlist(playlist), how) => {
                 record.kind = kind_of(&playlist);
@@ -196,6 +231,9 @@ impl Edge {
         let mut response = error.answer(property.statuses);
         count_error(property, error);
         let Some(reason) = error.reason() else {
+            if matches!(error, EdgeError::Elsewhere { .. }) {
+                return response;
+            }
             tracing::warn!(property = &*property.name, request = record.request(), "{error}");
             return response;
         };
@@ -231,26 +269,47 @@ fn in_hex(request: u64) -> HeaderValue {
     HeaderValue::from_bytes(digits.as_flattened()).expect("hex digits are visible ASCII")
 }
 
+/// What was found out about a request before its object is got.
+struct Known {
+    whereabouts: Whereabouts,
+    token: TokenResult,
+    purges_begun: u64,
+}
+
 fn wanted<'a>(
     parts: &'a Parts,
     client: &'a HeaderMap,
     caller: &Caller<'a>,
-    target: &Target<'_>,
-    admission: &Admission<'_>,
-    purges_begun: u64,
+    place: Place,
+    known: Known,
 ) -> Wanted<'a> {
     Wanted {
-        place: Place { site: site(caller), path: target.path.clone(), query: target.origin_query.clone() },
+        kind: kind_by_name(&place.path),
+        place,
         method: parts.method.clone(),
-        kind: kind_by_name(&target.path),
         client,
         viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
-        token_result: match admission {
-            Admission::Unverified(reason) => reason.as_str(),
-            Admission::Session { .. } | Admission::Access { .. } => "valid",
-            Admission::Open => Reason::NoToken.as_str(),
-        },
-        purges_begun,
+        whereabouts: known.whereabouts,
+        token: known.token,
+        purges_begun: known.purges_begun,
+    }
+}
+
+/// What rules are matched against; the result of the token check comes with the check.
+fn facts<'a>(
+    parts: &'a Parts,
+    caller: &Caller<'a>,
+    target: &'a Target<'_>,
+    whereabouts: Whereabouts,
+) -> Facts<'a> {
+    Facts {
+        path: &target.path,
+        host: caller.host,
+        method: &parts.method,
+        headers: &parts.headers,
+        client: caller.client,
+        whereabouts,
+        token: TokenResult::Failed(Reason::NoToken),
     }
 }
 
@@ -272,23 +331,13 @@ fn options() -> Response<Body> {
     response
 }
 
-fn asked<'a>(target: &'a Target<'_>, parts: &'a Parts, caller: &'a Caller<'a>) -> policy::Request<'a> {
-    policy::Request {
-        path: &target.path,
-        raw_path: &target.raw_path,
-        query: target.query,
-        plain_query: &target.plain_query,
+fn head<'a>(parts: &'a Parts, caller: &Caller<'a>) -> Head<'a> {
+    Head {
+        method: parts.method.as_str(),
+        scheme: caller.scheme,
+        authority: caller.authority,
+        target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
         headers: &parts.headers,
-        path_token: target.path_token,
-        access_in_path: target.access_in_path.as_deref(),
-        client: caller.client,
-        head: Head {
-            method: parts.method.as_str(),
-            scheme: caller.scheme,
-            authority: caller.authority,
-            target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
-            headers: &parts.headers,
-        },
     }
 }
 

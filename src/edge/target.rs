@@ -1,11 +1,14 @@
 //! The target of a request, read once: the path that is checked is the path that is used.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::Uri;
 
+use crate::domain::policy;
 use crate::domain::policy::access::Access;
 use crate::domain::session::carrier;
+use crate::domain::token::presented::Head;
 use crate::domain::uri::{path, query};
 
 use super::error::EdgeError;
@@ -22,9 +25,6 @@ pub struct Target<'a> {
     pub query: &'a str,
     /// The query without our token parameters: what a URL token was signed over.
     pub plain_query: Cow<'a, str>,
-    /// The query that is sent to the origin and stands in the cache's key: a part that is not in the key cannot
-    /// change what the origin answers.
-    pub origin_query: String,
     /// The value of the session's component, as it came.
     pub path_token: Option<&'a str>,
     /// The access token that stood in the path, as it came.
@@ -44,22 +44,37 @@ impl<'a> Target<'a> {
             Access::Checked(_) => query::without(query, &property.rules.token_names),
             Access::Open => Cow::Borrowed(query),
         };
-        let origin_query = origin_query(&plain_query, &property.query);
         Ok(Self {
             path,
             access_in_path: bare.token.map(str::to_owned),
             raw_path: bare.path.into_owned(),
             query,
             plain_query,
-            origin_query,
             path_token: split.value,
             depth: split.depth,
         })
     }
 
-    /// What is asked of the origin: path and query.
-    pub fn path_and_query(&self) -> String {
-        join(&self.path, &self.origin_query)
+    /// What of a request bears on admission.
+    pub fn asked<'b>(&'b self, head: Head<'b>, client: IpAddr) -> policy::Request<'b> {
+        policy::Request {
+            path: &self.path,
+            raw_path: &self.raw_path,
+            query: self.query,
+            plain_query: &self.plain_query,
+            headers: head.headers,
+            path_token: self.path_token,
+            access_in_path: self.access_in_path.as_deref(),
+            head,
+            client,
+        }
+    }
+
+    /// Whether the URL shows a token, good or not.
+    pub fn shows_token(&self) -> bool {
+        self.path_token.is_some()
+            || self.access_in_path.is_some()
+            || self.plain_query.len() < self.query.len()
     }
 }
 
@@ -68,7 +83,8 @@ pub fn join(path: &str, query: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// The query less what the property does not key by; CMCD (CTA-5004, `CMCD=…`) never reaches the key.
+/// The query that is sent to the origin and stands in the cache's key: a part that is not in the key cannot change what the
+/// origin answers. It is the query less what the property does not key by; CMCD (CTA-5004, `CMCD=…`) never reaches the key.
 pub fn origin_query(plain: &str, rule: &QueryRule) -> String {
     let stays = |pair: &str| {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);

@@ -1,20 +1,23 @@
 //! What is asked of the origin: a place, and in whose name. Header fields are made only when the origin is asked.
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue, VIA};
 use http::{HeaderMap, Method};
 
+use crate::domain::headers::change;
 use crate::domain::headers::forwarding::{self, Viewer};
 use crate::domain::headers::hop;
 use crate::domain::manifest::encoding::{self, Coding};
+use crate::domain::rule::token::TokenResult;
+use crate::domain::rule::{Facts, Whereabouts};
 
 use crate::telemetry::metrics::Kind;
 
 use super::property::Property;
+use super::ruling::Treatment;
 use super::sealing;
-use super::target::join;
-
-/// The result of the token check, told to the origin: no client can send it, since it is removed first.
-const TOKEN_RESULT: HeaderName = HeaderName::from_static("sluicegate-token");
+use super::target::{join, origin_query};
 
 /// What a player tells of itself with each request (CTA-5004 §2.1). It is not keyed by, so that it cannot reach an origin
 /// that might answer by it.
@@ -35,6 +38,8 @@ pub struct Place {
     pub site: String,
     pub path: String,
     pub query: String,
+    /// What rules say of it.
+    pub treatment: Option<Arc<Treatment>>,
 }
 
 /// A request as the origin gets it.
@@ -47,8 +52,9 @@ pub struct Wanted<'a> {
     /// The client's header fields as they came.
     pub client: &'a HeaderMap,
     pub viewer: Viewer<'a>,
-    /// The result of the token check in a word, for the origin of a property that only verifies.
-    pub token_result: &'static str,
+    pub whereabouts: Whereabouts,
+    /// The result of the token check, for the origin of a property that only verifies.
+    pub token: TokenResult,
     /// How many purges had begun when it came: an answer to it is no newer than that.
     pub purges_begun: u64,
 }
@@ -65,11 +71,19 @@ impl Place {
 
     /// The key of the store. Sites are apart: a template holds for one, and so may what an origin answers.
     pub fn key(&self, property: &Property) -> String {
-        let key = [&*property.name, "\n", &self.site, "\n", &self.path, "?", &self.query].concat();
+        let variant = self.treatment.as_ref().map_or("", |treatment| &treatment.variant);
+        let mark = if variant.is_empty() { "" } else { "\n" };
+        let key =
+            [&*property.name, "\n", &self.site, "\n", &self.path, "?", &self.query, mark, variant].concat();
         match sealing::stored_seal(property, &self.path) {
             Some(seal) => [&key, "\nsealed ", &seal.id()].concat(),
             None => key,
         }
+    }
+
+    /// Whether rules let answers be kept.
+    pub fn may_be_kept(&self) -> bool {
+        self.treatment.as_ref().and_then(|treatment| treatment.cache.is_kept).unwrap_or(true)
     }
 
     /// RFC 8216bis §6.2.5.2: a blocking playlist reload is held back until its part is there.
@@ -81,9 +95,24 @@ impl Place {
 impl Wanted<'_> {
     /// Whether the answer may be given to others: nothing that reaches the origin tells of its sender.
     pub fn is_shareable(&self, property: &Property) -> bool {
-        let shows_cookies = !property.cookies_forwarded.is_empty()
-            && forwarding::cookies(self.client, &property.cookies_forwarded).next().is_some();
-        !shows_cookies && !self.client.contains_key(AUTHORIZATION) && !property.rules.access.is_verify_only()
+        let listed = &property.upstream(&self.place).cookies_forwarded;
+        let shows_cookies = !listed.is_empty() && forwarding::cookies(self.client, listed).next().is_some();
+        let tells_result = property.rules.access.is_verify_only() && property.result_header.is_some();
+        let shows_viewer = shows_cookies || tells_result || self.client.contains_key(AUTHORIZATION);
+        !shows_viewer && self.place.may_be_kept()
+    }
+
+    /// What rules are matched against, for a document of this viewer's.
+    fn facts<'b>(&'b self, path: &'b str) -> Facts<'b> {
+        Facts {
+            path,
+            host: self.viewer.host,
+            method: &Method::GET,
+            headers: self.client,
+            client: self.viewer.address,
+            whereabouts: self.whereabouts,
+            token: self.token,
+        }
     }
 
     /// The client's header fields as the origin may see them: no hop-by-hop field, no token, no cookie that is not
@@ -94,17 +123,24 @@ impl Wanted<'_> {
         for name in &property.rules.token_names {
             headers.remove(name.as_str());
         }
-        headers.remove(TOKEN_RESULT);
         headers.remove("sluicegate-debug");
+        if let Some(name) = &property.result_header {
+            change::remove_alike(&mut headers, name.as_str());
+        }
         for name in CMCD {
             headers.remove(name);
         }
-        forwarding::remove_private(&mut headers, &property.cookies_forwarded);
-        forwarding::describe(&mut headers, property.forwarded, self.viewer);
+        let upstream = property.upstream(&self.place);
+        forwarding::remove_private(&mut headers, &upstream.cookies_forwarded);
+        forwarding::describe(&mut headers, upstream.forwarded, self.viewer);
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.coding()));
-        if property.rules.access.is_verify_only() {
-            headers.insert(TOKEN_RESULT, HeaderValue::from_static(self.token_result));
+        if let Some(name) = property.result_header.as_ref().filter(|_| property.rules.access.is_verify_only())
+        {
+            headers.insert(name.clone(), HeaderValue::from_static(self.token.as_str()));
+        }
+        if let Some(treatment) = &self.place.treatment {
+            treatment.request.apply_to_request(&mut headers);
         }
         headers
     }
@@ -117,8 +153,10 @@ impl Wanted<'_> {
 
     /// Another document on the same site, for the same viewer.
     #[must_use]
-    pub fn beside(&self, path: String, query: String) -> Self {
-        let place = Place { site: self.place.site.clone(), path, query };
+    pub fn beside(&self, property: &Property, path: String, raw_query: &str) -> Self {
+        let treatment = property.ruling.treatment_of(&self.facts(&path));
+        let query = origin_query(raw_query, property.query_rule(treatment.as_deref()));
+        let place = Place { site: self.place.site.clone(), path, query, treatment };
         Self { place, method: Method::GET, ..self.clone() }
     }
 }

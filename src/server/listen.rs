@@ -50,7 +50,9 @@ pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
     }
     let tls = match (&settings.certificates, settings.https.is_empty()) {
         (_, true) => None,
-        (Some(certificates), false) => Some(tls::server_config(Arc::clone(certificates))?),
+        (Some(certificates), false) => {
+            Some(tls::server_config(Arc::clone(certificates), settings.tls_policy)?)
+        }
         (None, false) => return Err(TlsError::NoneGiven.into()),
     };
     let all = |addresses: &[SocketAddr]| {

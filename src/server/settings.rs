@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::memory_file::MemoryFile;
 
-use super::tls::Certificates;
+use super::tls::{Certificates, TlsPolicy};
 
 /// The listeners' settings. An `https` address needs `certificates`.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub struct Settings {
     /// Whether plain listeners speak HTTP/2 to clients that begin with its preface (prior knowledge).
     pub h2c: bool,
     pub certificates: Option<Arc<Certificates>>,
+    pub tls_policy: TlsPolicy,
     pub limits: Limits,
     /// How long requests that run may go on once shutdown was asked for.
     pub drain_timeout: Duration,
@@ -30,6 +31,7 @@ impl Default for Settings {
             https: Vec::new(),
             h2c: false,
             certificates: None,
+            tls_policy: TlsPolicy::default(),
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(30),
             memory_file: None,

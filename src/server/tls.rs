@@ -160,11 +160,33 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// The configuration of the https listeners: TLS 1.2 and 1.3, HTTP/2 before HTTP/1.1. Made once for a process, so that
+/// Which versions of TLS are spoken, by the names of Mozilla's recommendations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// 1.3 alone.
+    Modern,
+    /// 1.2 and 1.3.
+    #[default]
+    Intermediate,
+}
+
+impl TlsPolicy {
+    fn versions(self) -> Vec<&'static rustls::SupportedProtocolVersion> {
+        match self {
+            Self::Modern => vec![&rustls::version::TLS13],
+            Self::Intermediate => vec![&rustls::version::TLS13, &rustls::version::TLS12],
+        }
+    }
+}
+
+/// The configuration of the https listeners: HTTP/2 before HTTP/1.1. Made once for a process, so that
 /// its ticket keys, which rotate by themselves, serve all listeners.
-pub(super) fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
+pub(super) fn server_config(
+    certificates: Arc<Certificates>,
+    policy: TlsPolicy,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_protocol_versions(&policy.versions())?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

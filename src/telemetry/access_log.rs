@@ -2,7 +2,8 @@
 //!
 //! A full queue drops lines and counts them; it never holds a request up. Fields, in both formats: `time` (RFC 3339,
 //! UTC), `request`, `client`, `property`, `method`, `scheme`, `host`, `path` (token removed), `query` (redacted),
-//! `status`, `kind`, `reason` (of a refusal), `session` (the session id), `carrier`, `cache`, `bytes` (of the body),
+//! `status`, `kind`, `reason` (of a refusal), `token_result` (`valid`, or why
+//! not), `rule` (that decided, or the last that held), `session` (the session id), `carrier`, `cache`, `bytes` (of the body),
 //! `complete` (whether the body was sent whole), `first_byte_ms`, `duration_ms`, `agent`.
 
 use std::fmt::Write as _;
@@ -45,6 +46,8 @@ pub struct Entry {
     pub status: u16,
     pub kind: &'static str,
     pub reason: Option<&'static str>,
+    pub token_result: Option<&'static str>,
+    pub rule: Option<Arc<str>>,
     pub session: Option<String>,
     pub carrier: Option<&'static str>,
     pub cache: &'static str,
@@ -184,6 +187,14 @@ fn text(entry: &Entry, line: &mut String) {
     if let Some(reason) = entry.reason {
         let _ = write!(line, " reason={reason}");
     }
+    if let Some(result) = entry.token_result {
+        let _ = write!(line, " token_result={result}");
+    }
+    if let Some(rule) = &entry.rule {
+        line.push_str(" rule=\"");
+        quoted(rule, line);
+        line.push('"');
+    }
     if let Some(carrier) = entry.carrier {
         let _ = write!(line, " carrier={carrier}");
     }
@@ -218,6 +229,12 @@ fn json(entry: &Entry, line: &mut String) {
     field("cache", entry.cache);
     if let Some(reason) = entry.reason {
         field("reason", reason);
+    }
+    if let Some(result) = entry.token_result {
+        field("token_result", result);
+    }
+    if let Some(rule) = &entry.rule {
+        field("rule", rule);
     }
     if let Some(session) = &entry.session {
         field("session", session);

@@ -78,6 +78,7 @@ struct Families {
     origin_errors: Family<Labels, Counter>,
     cache: Family<Labels, Counter>,
     admin: Family<Labels, Counter>,
+    rules: Family<Labels, Counter>,
 }
 
 /// The counters of one property.
@@ -102,6 +103,13 @@ pub struct PropertyMetrics {
     pub cache_hits: Counter,
     pub cache_misses: Counter,
     pub cache_collapsed: Counter,
+}
+
+/// The counters of one rule.
+#[derive(Debug)]
+pub struct RuleMetrics {
+    /// Requests that it held for.
+    pub held: Counter,
 }
 
 /// Numbers that somebody else keeps, each with its labels.
@@ -160,6 +168,7 @@ impl Metrics {
             "Requests to the origin that failed, by cause",
             own.origin_errors.clone(),
         );
+        registry.register("rules", "Requests that a rule held for", own.rules.clone());
         registry.register("cache", "Look-ups of kept playlists, by result", own.cache.clone());
         registry.register(
             "admin_requests",
@@ -216,6 +225,12 @@ impl Metrics {
         let result = RESULTS[usize::from(status / 100).clamp(1, RESULTS.len()) - 1];
         let labels = vec![("area", area.to_owned()), ("result", result.to_owned())];
         self.families.admin.get_or_create(&labels).inc();
+    }
+
+    /// The counters of a rule, made once when it is configured.
+    pub fn rule(&self, property: &str, rule: &str) -> RuleMetrics {
+        let labels = vec![("property", property.to_owned()), ("rule", rule.to_owned())];
+        RuleMetrics { held: self.families.rules.get_or_create_owned(&labels) }
     }
 
     /// Exports a count that another part keeps.

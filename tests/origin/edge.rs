@@ -61,7 +61,7 @@ async fn viewers_do_not_notice_a_server_that_is_down() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("segment"), "{answer}");
     }
     let property = edge.app.properties.select("a.example", None).expect("a property");
-    let servers = property.source.servers();
+    let servers = property.upstreams[0].source.servers();
     assert_eq!([servers[0].state, servers[1].state], [State::Ejected, State::Up], "{servers:?}");
 }
 

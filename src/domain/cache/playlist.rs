@@ -13,11 +13,12 @@ use super::storable::storable;
 use super::vary::Selection;
 
 /// How long this playlist may be used from `now` on; zero when it may not be kept. `default` is the lifetime of its kind,
-/// where the origin states none. It is decoded and answered with CORS here, so that a `Vary` on those two selects nothing;
+/// where the origin states none; `forced` replaces whatever it states. It is decoded and answered with CORS here, so that a `Vary` on those two selects nothing;
 /// one that varies by anything else is not kept.
-pub fn lifetime(headers: &HeaderMap, default: Duration, now: Duration) -> Duration {
+pub fn lifetime(headers: &HeaderMap, default: Duration, forced: Option<Duration>, now: Duration) -> Duration {
     let rules = Rules {
         unstated: Unstated::Lifetime(default),
+        forced_lifetime: forced,
         vary_ignored: vec![ORIGIN, ACCEPT_ENCODING],
         ..Rules::default()
     };
@@ -68,7 +69,18 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        lifetime(&headers, DEFAULT, NOW).as_secs()
+        lifetime(&headers, DEFAULT, None, NOW).as_secs()
+    }
+
+    #[test]
+    fn a_forced_lifetime_replaces_a_stated_one_and_no_prohibition() {
+        let forced = |value: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(http::header::CACHE_CONTROL, HeaderValue::from_static(value))]);
+            lifetime(&headers, DEFAULT, Some(Duration::from_secs(3)), NOW).as_secs()
+        };
+        assert_eq!([forced("public"), forced("max-age=60"), forced("s-maxage=1")], [3, 3, 3]);
+        assert_eq!([forced("no-store"), forced("private")], [0, 0]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Header rules as data: what goes no further than one hop, how a viewer is described to the origin, CORS.
 
+pub mod change;
 pub mod cors;
 pub mod forwarding;
 pub mod hop;

@@ -82,9 +82,9 @@ fn fold_escapes(path: &[u8]) -> Cow<'_, [u8]> {
     folded
 }
 
-/// Matches one pattern. The runs between stars are looked for once each, from the left, so that no pattern takes exponential
+/// Whether one pattern, which holds no `!`, matches a text from end to end. The runs between stars are looked for once each, from the left, so that no pattern takes exponential
 /// time; a run without `?` is found in linear time.
-fn matches(pattern: &[u8], path: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], path: &[u8]) -> bool {
     let Some(first_star) = memchr::memchr(b'*', pattern) else {
         return pattern.len() == path.len() && run_matches(pattern, path);
     };

@@ -22,11 +22,13 @@ pub enum Reason {
     NotHttps,
     Method,
     PlaylistNotListed,
+    /// A rule of the property refused.
+    Rule,
 }
 
 impl Reason {
     /// Every reason, for metrics that are resolved at start.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoToken,
         Self::Malformed,
         Self::DuplicateToken,
@@ -44,6 +46,7 @@ impl Reason {
         Self::NotHttps,
         Self::Method,
         Self::PlaylistNotListed,
+        Self::Rule,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -65,6 +68,7 @@ impl Reason {
             Self::NotHttps => "not_https",
             Self::Method => "method",
             Self::PlaylistNotListed => "playlist_not_listed",
+            Self::Rule => "rule",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::field;
@@ -68,7 +68,7 @@ pub async fn send(address: SocketAddr, bytes: &[u8], is_head: bool) -> Reply {
     tokio::time::timeout(Duration::from_secs(20), exchange).await.expect("an answer in time")
 }
 
-pub async fn read_reply(stream: &mut TcpStream, is_head: bool) -> Reply {
+pub async fn read_reply(stream: &mut (impl AsyncRead + Unpin), is_head: bool) -> Reply {
     let mut data = Vec::new();
     let mut chunk = vec![0; 16 << 10];
     let end = loop {

@@ -18,6 +18,8 @@ use super::{KEY, START, TestOrigin};
 /// A running edge. It ends with the test.
 pub struct TestEdge {
     pub address: SocketAddr,
+    /// The TLS listener, where there is one.
+    pub secure: Option<SocketAddr>,
     /// The operators' listener.
     pub admin: SocketAddr,
     pub clock: Clock,
@@ -72,11 +74,12 @@ impl TestEdge {
         let parsed = config::parse(text, "test.toml", Path::new("."), &metrics, clock.now());
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
         let app = App::build(config, metrics, clock.clone()).expect("an edge");
-        let address = app.addresses().expect("addresses").0[0];
+        let (plain, secure) = app.addresses().expect("addresses");
+        let (address, secure) = (plain[0], secure.first().copied());
         let admin = app.admin_address().expect("an admin listener");
         let shutdown = CancellationToken::new();
         tokio::spawn(app.run(shutdown.clone()));
-        Self { address, admin, clock, shutdown }
+        Self { address, secure, admin, clock, shutdown }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod edge;
 pub mod logged;
+pub mod mmdb;
 pub mod origin;
 pub mod player;
 pub mod script;
