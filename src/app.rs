@@ -1,10 +1,14 @@
 //! Builds every part from the configuration and joins them.
 
-use std::collections::BTreeMap;
+pub mod reload;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -12,12 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::edge::Edge;
 use crate::edge::body::Body;
-use crate::edge::host::HostTable;
 use crate::edge::objects::Objects;
 use crate::edge::property::Property;
-use crate::geo::Geo;
+use crate::edge::{Edge, Terms};
 use crate::geo::database::Database;
 use crate::geo::file::Watched;
 use crate::memory_file::MemoryFile;
@@ -33,7 +35,10 @@ use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
 use crate::store::tiers::Tiers;
 use crate::telemetry::access_log::{AccessLog, Writer};
+use crate::telemetry::diagnostics::Level;
 use crate::telemetry::metrics::{Labels, Metrics};
+
+use reload::{Counts, Reloader};
 
 /// Everything that runs in one process, bound and ready.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub struct App {
     operators: Option<(Bound, Arc<Admin>)>,
     counters: Arc<ConnectionCounters>,
     writer: Writer,
+    /// Where the configuration came from a file, and whether its files are watched.
+    reloader: Option<(Arc<Reloader>, bool)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +63,14 @@ pub enum AppError {
 impl App {
     /// Binds all sockets and starts the access log. Nothing is accepted before [`App::run`]; it needs a runtime of
     /// tokio around it.
-    pub fn build(mut config: Config, mut metrics: Metrics, clock: Clock) -> Result<Self, AppError> {
+    pub fn build(
+        mut config: Config,
+        mut metrics: Metrics,
+        clock: Clock,
+        level: Level,
+    ) -> Result<Self, AppError> {
+        let (fixed, certificates) = (reload::fixed(&config), config.server.certificates.clone());
+        let terms = Terms::of(&mut config);
         let memory_file = config.cache.is_sent_by_the_kernel.then(|| memory_file(&config.cache)).flatten();
         config.server.memory_file.clone_from(&memory_file);
         let public = bind(config.server)?;
@@ -83,26 +97,26 @@ impl App {
         }
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
-        export_servers(&mut metrics, &config.properties);
-        let geo = Arc::new(config.geo);
-        export_geo(&mut metrics, &geo, &clock);
         let nobody = Arc::new(metrics.property(""));
         let edge = Arc::new(Edge {
-            properties: config.properties,
-            clock,
+            terms: ArcSwap::from_pointee(terms),
+            clock: clock.clone(),
             playlists,
             objects,
             flights: Flights::new(config.cache.waiters_max),
             wait: config.cache.wait,
             log,
-            geo: geo.clone(),
-            trusted_proxies: config.trusted_proxies,
-            client_address_header: config.client_address_header,
-            operator_token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
-            statuses: config.statuses,
             nobody,
         });
+        export_servers(&mut metrics, &edge);
+        export_geo(&mut metrics, &edge);
+        let counts = export_reloads(&mut metrics, clock.now());
         let metrics = Arc::new(metrics);
+        let reloader = config.path.map(|path| {
+            let (edge, metrics) = (edge.clone(), metrics.clone());
+            let reloader = Reloader::new(path, edge, metrics, clock, certificates, level, counts, fixed);
+            (Arc::new(reloader), config.watches_files)
+        });
         let operators = match config.admin {
             Some(config::Admin { listen, token, body_bytes_max, body_timeout }) => {
                 let bound = bind(Settings { http: vec![listen], ..Settings::default() })?;
@@ -111,7 +125,7 @@ impl App {
             }
             None => None,
         };
-        Ok(Self { edge, public, operators, counters, writer })
+        Ok(Self { edge, public, operators, counters, writer, reloader })
     }
 
     /// The addresses of the plain and of the TLS listeners.
@@ -123,6 +137,11 @@ impl App {
     pub fn admin_address(&self) -> Option<SocketAddr> {
         let (bound, _) = self.operators.as_ref()?;
         bound.local_addresses().ok()?.0.first().copied()
+    }
+
+    /// What replaces the configuration, where it came from a file.
+    pub fn reloader(&self) -> Option<Arc<Reloader>> {
+        self.reloader.as_ref().map(|(reloader, _)| reloader.clone())
     }
 
     /// Serves until `shutdown`, then drains.
@@ -146,8 +165,14 @@ impl App {
                 bound.run(handler, Arc::new(ConnectionCounters::default()), shutdown.clone()).await;
             }
         };
-        let refreshing = keep_fresh(self.edge.geo.clone(), shutdown.clone());
-        tokio::join!(self.public.run(handler, self.counters, shutdown.clone()), operators, refreshing);
+        let refreshing = keep_fresh(self.edge.clone(), shutdown.clone());
+        let reloads = async {
+            if let Some((reloader, watches_files)) = self.reloader {
+                reloader.run(watches_files, shutdown.clone()).await;
+            }
+        };
+        let public = self.public.run(handler, self.counters, shutdown.clone());
+        tokio::join!(public, operators, refreshing, reloads);
         // The edge holds the near end of the log; what is queued is written before the process ends.
         let writer = self.writer;
         let _ = tokio::task::spawn_blocking(move || writer.finish()).await;
@@ -164,17 +189,12 @@ fn memory_file(cache: &config::Cache) -> Option<Arc<MemoryFile>> {
 }
 
 /// Has changed databases and lists of addresses read again, until `shutdown`.
-async fn keep_fresh(geo: Arc<Geo>, shutdown: CancellationToken) {
-    if !geo.has_files() {
-        return;
-    }
-    let mut ticks = tokio::time::interval(geo.check_interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+async fn keep_fresh(edge: Arc<Edge>, shutdown: CancellationToken) {
     loop {
+        let geo = edge.terms.load().geo.clone();
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = ticks.tick() => {
-                let geo = geo.clone();
+            () = tokio::time::sleep(geo.check_interval) => {
                 let _ = tokio::task::spawn_blocking(move || geo.refresh()).await;
             }
         }
@@ -182,7 +202,7 @@ async fn keep_fresh(geo: Arc<Geo>, shutdown: CancellationToken) {
 }
 
 /// The databases and lists of addresses, into the metrics.
-fn export_geo(metrics: &mut Metrics, geo: &Arc<Geo>, clock: &Clock) {
+fn export_geo(metrics: &mut Metrics, edge: &Arc<Edge>) {
     type Pick = fn(&Watched) -> u64;
     let counts: [(&str, &str, Pick); 2] = [
         ("geo_file_reloads", "Changed databases and lists of addresses taken into use", Watched::reloads),
@@ -193,17 +213,19 @@ fn export_geo(metrics: &mut Metrics, geo: &Arc<Geo>, clock: &Clock) {
         ),
     ];
     for (name, help, pick) in counts {
-        let geo = geo.clone();
+        let edge = edge.clone();
         let readings = move || {
+            let geo = edge.terms.load().geo.clone();
             let databases = geo.databases().map(Database::file);
             let files = databases.chain(geo.lists.iter().flat_map(|list| list.files()));
             files.map(|file| (vec![("file", file.path().display().to_string())], pick(file))).collect()
         };
         metrics.export_labelled(name, help, false, Box::new(readings));
     }
-    let (geo, clock) = (geo.clone(), clock.clone());
+    let edge = edge.clone();
     let ages = move || {
-        let age = |database: &Database| clock.now().saturating_sub(database.built()).as_secs();
+        let geo = edge.terms.load().geo.clone();
+        let age = |database: &Database| edge.clock.now().saturating_sub(database.built()).as_secs();
         let labels = |database: &Database| vec![("database", database.name().to_owned())];
         geo.databases().map(|database| (labels(database), age(database))).collect()
     };
@@ -344,11 +366,34 @@ fn export_memory_file(metrics: &mut Metrics, file: &Arc<MemoryFile>) {
     );
 }
 
+/// What is known of reloads, into the metrics.
+fn export_reloads(metrics: &mut Metrics, now: Duration) -> Arc<Counts> {
+    type Pick = fn(&Counts) -> &AtomicU64;
+    let counts = Arc::new(Counts::default());
+    counts.generation.store(1, Ordering::Relaxed);
+    counts.loaded.store(now.as_secs(), Ordering::Relaxed);
+    let levels: [(&str, &str, Pick); 2] = [
+        ("config_generation", "Configurations taken since the start, the first included", |of| {
+            &of.generation
+        }),
+        ("config_loaded_seconds", "Unix time at which the configuration in force was taken", |of| &of.loaded),
+    ];
+    for (name, help, pick) in levels {
+        let counts = counts.clone();
+        metrics.export_level(name, help, Box::new(move || pick(&counts).load(Ordering::Relaxed)));
+    }
+    let failed = counts.clone();
+    metrics.export_count(
+        "config_reload_failures",
+        "Reloads that were refused for a fault in the configuration",
+        Box::new(move || failed.failures.load(Ordering::Relaxed)),
+    );
+    counts
+}
+
 /// What each property's origin servers count, into the metrics.
-fn export_servers(metrics: &mut Metrics, properties: &HostTable<Arc<Property>>) {
+fn export_servers(metrics: &mut Metrics, edge: &Arc<Edge>) {
     type Pick = fn(&Report) -> u64;
-    let named: BTreeMap<Arc<str>, Arc<Property>> =
-        properties.values().map(|property| (property.name.clone(), property.clone())).collect();
     let numbers: [(&str, &str, bool, Pick); 5] = [
         ("origin_server_requests", "Requests to a server of an origin", false, |of| of.requests),
         ("origin_server_failures", "Failures of a server of an origin", false, |of| of.failures),
@@ -361,9 +406,11 @@ fn export_servers(metrics: &mut Metrics, properties: &HostTable<Arc<Property>>) 
         }),
     ];
     for (name, help, is_level, pick) in numbers {
-        let properties: Vec<Arc<Property>> = named.values().cloned().collect();
-        let readings =
-            move || properties.iter().flat_map(|property| server_readings(property, pick)).collect();
+        let edge = edge.clone();
+        let readings = move || {
+            let properties = edge.terms.load().by_name();
+            properties.values().flat_map(|property| server_readings(property, pick)).collect()
+        };
         metrics.export_labelled(name, help, is_level, Box::new(readings));
     }
 }

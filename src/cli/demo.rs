@@ -22,9 +22,10 @@ use crate::edge::body::Body;
 use crate::entropy;
 use crate::lab::page::{self, CONFIG_PATH, PREFIX, page_asset};
 use crate::lab::token_endpoint;
+use crate::telemetry::diagnostics::log_to_stderr;
 use crate::telemetry::metrics::Metrics;
 
-use super::serve::{end_on_signal, log_to_stderr, runtime};
+use super::serve::{end_on_signal, runtime};
 use super::{check, fail};
 
 /// The carriers of the demo; each has a property and a port of its own, since a host has one property.
@@ -79,7 +80,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    log_to_stderr(&config.log);
+    let level = log_to_stderr(&config.log.level, config.log.format);
     let demo = Arc::new(Demo {
         key,
         page: page_settings(&ports),
@@ -91,7 +92,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         Err(error) => return fail(&error),
     };
     runtime.block_on(async {
-        let app = match App::build(config, metrics, clock) {
+        let app = match App::build(config, metrics, clock, level) {
             Ok(app) => app,
             Err(error) => return fail(&error),
         };

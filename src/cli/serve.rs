@@ -1,14 +1,13 @@
 //! `sluicegate serve`: the edge, until it is told to end.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{self, Log};
-use crate::telemetry::access_log::Format;
+use crate::config;
+use crate::telemetry::diagnostics::log_to_stderr;
 use crate::telemetry::metrics::Metrics;
 
 use super::{ConfigArgs, check, fail};
@@ -32,7 +31,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    log_to_stderr(&config.log);
+    let level = log_to_stderr(&config.log.level, config.log.format);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -42,7 +41,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     };
     runtime.block_on(async {
         let summary = config.summary.clone();
-        let app = match App::build(config, metrics, clock) {
+        let app = match App::build(config, metrics, clock, level) {
             Ok(app) => app,
             Err(error) => return fail(&error),
         };
@@ -78,18 +77,6 @@ pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
         builder.worker_threads(workers);
     }
     builder.max_blocking_threads(64).enable_all().build()
-}
-
-/// Diagnostics go to standard error, so that the access log may have standard output for itself.
-pub fn log_to_stderr(log: &Log) {
-    let filter = tracing_subscriber::EnvFilter::new(&log.level);
-    let is_terminal = std::io::stderr().is_terminal();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
-    match log.format {
-        Format::Text => builder.with_target(false).init(),
-        Format::Json => builder.json().init(),
-    }
 }
 
 /// SIGTERM and SIGINT begin the drain; a second one ends the process at once.

@@ -96,6 +96,8 @@ pub fn accept(
             drain_timeout: typed.server.drain_timeout.0,
             memory_file: None,
         },
+        path: None,
+        watches_files: typed.server.reload_on_change,
         workers: typed.server.workers,
         trusted_proxies,
         client_address_header: header?,

@@ -38,6 +38,7 @@ pub struct Server {
     pub trusted_proxies: Vec<Spanned<String>>,
     pub client_address_header: String,
     pub drain_timeout: Span,
+    pub reload_on_change: bool,
     pub unknown_host_status: Spanned<u16>,
     pub limits: Limits,
 }
@@ -331,6 +332,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             client_address_header: "x-forwarded-for".to_owned(),
             drain_timeout: Span::seconds(30),
+            reload_on_change: true,
             unknown_host_status: bare(421),
             limits: Limits::default(),
         }

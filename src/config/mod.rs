@@ -5,6 +5,7 @@ mod accept;
 mod encryption;
 pub mod fault;
 pub mod file;
+mod files;
 mod origin;
 mod property;
 mod protection;
@@ -25,12 +26,18 @@ use crate::server;
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
 
+pub use files::files_named;
+
 use fault::{Faults, Judge};
 
 /// A configuration that can be used as it is.
 #[derive(Debug)]
 pub struct Config {
     pub server: server::settings::Settings,
+    /// Where it was read; `None` for a text that stands in no file, which cannot be reloaded.
+    pub path: Option<PathBuf>,
+    /// Whether a change of its files reloads it.
+    pub watches_files: bool,
     /// Threads; 0 for one per CPU.
     pub workers: usize,
     pub trusted_proxies: Vec<ipnet::IpNet>,
@@ -83,7 +90,8 @@ pub fn load(path: &Path, metrics: &Metrics, now: Duration) -> Result<Config, Fau
     match std::fs::read_to_string(path) {
         Ok(text) => {
             let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-            parse(&text, &name, &folder, metrics, now)
+            let config = parse(&text, &name, &folder, metrics, now)?;
+            Ok(Config { path: Some(path.to_owned()), ..config })
         }
         Err(error) => {
             let mut judge = Judge::new(&name, "");

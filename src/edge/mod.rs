@@ -21,9 +21,11 @@ pub mod serve;
 pub mod target;
 pub mod wanted;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
@@ -31,6 +33,7 @@ use crate::domain::token::key::Secret;
 use crate::geo::Geo;
 use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
+use crate::store::purge::Scope;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::PropertyMetrics;
 
@@ -43,7 +46,7 @@ use property::Property;
 /// An edge: its properties and what they share.
 #[derive(Debug)]
 pub struct Edge {
-    pub properties: HostTable<Arc<Property>>,
+    pub terms: ArcSwap<Terms>,
     pub clock: Clock,
     pub playlists: Arc<Playlists>,
     /// Everything that is no playlist.
@@ -52,6 +55,13 @@ pub struct Edge {
     /// How long a request waits for a fetch that it shares with others.
     pub wait: Duration,
     pub log: AccessLog,
+    pub nobody: Arc<PropertyMetrics>,
+}
+
+/// What a reload of the configuration replaces, all of it at once: a request goes by the terms under which it began.
+#[derive(Debug)]
+pub struct Terms {
+    pub properties: HostTable<Arc<Property>>,
     /// Where addresses are.
     pub geo: Arc<Geo>,
     /// Peers whose forwarding header is believed.
@@ -61,5 +71,21 @@ pub struct Edge {
     pub operator_token: Option<Secret>,
     /// For requests that no property answers for.
     pub statuses: Statuses,
-    pub nobody: Arc<PropertyMetrics>,
+}
+
+impl Terms {
+    /// The properties, each once, by name.
+    pub fn by_name(&self) -> BTreeMap<Arc<str>, Arc<Property>> {
+        self.properties.values().map(|property| (property.name.clone(), property.clone())).collect()
+    }
+}
+
+impl Edge {
+    /// Goes by `terms` from the next request on. Playlists were compiled under the old ones and are forgotten.
+    pub fn adopt(&self, terms: Terms) {
+        self.terms.store(Arc::new(terms));
+        // What is being fetched under the old terms is not kept.
+        self.objects.tiers().purges().begin();
+        self.playlists.purge(&Scope::All);
+    }
 }

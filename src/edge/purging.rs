@@ -8,11 +8,11 @@ use http::Uri;
 use crate::domain::uri::path;
 use crate::store::purge::{Depth, Purge, Scope};
 
-use super::Edge;
 use super::error::EdgeError;
 use super::host::split_port;
 use super::property::Property;
 use super::target::{Target, origin_query};
+use super::{Edge, Terms};
 
 /// What is to be purged, as an operator says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,8 @@ impl Edge {
     /// memory, marked stale; playlists and what lies on disk go in any case.
     pub async fn purge(&self, what: &What, property: Option<&str>, soft: bool) -> Result<Purged, PurgeError> {
         let mut purged = Purged::default();
-        for scope in self.scopes(what, property)? {
+        let scopes = self.terms.load().scopes(what, property)?;
+        for scope in scopes {
             purged.add(self.purge_scope(scope, soft).await);
         }
         self.objects.tiers().counters().purges.one();
@@ -94,7 +95,9 @@ impl Edge {
         );
         Purged { in_memory: purged.in_memory, on_disk: purged.on_disk, playlists: gone }
     }
+}
 
+impl Terms {
     /// What is meant: one scope, or one for each query under which rules may have a URL kept.
     fn scopes(&self, what: &What, property: Option<&str>) -> Result<Vec<Scope>, PurgeError> {
         let named = property.map(|name| self.named(name)).transpose()?;
@@ -115,14 +118,14 @@ impl Edge {
                 let (property, rest) = self.place(url, named)?;
                 let uri: Uri = rest.parse().map_err(|_| PurgeError::Form(url.clone()))?;
                 let target = Target::read(&uri, property).map_err(PurgeError::Target)?;
-                let mut names: Vec<String> = property
+                let mut keyed: Vec<String> = property
                     .query_rules()
                     .map(|rule| format!("{}?{}", target.path, origin_query(&target.plain_query, rule)))
                     .collect();
-                names.sort_unstable();
-                names.dedup();
+                keyed.sort_unstable();
+                keyed.dedup();
                 let scope = |name: String| Scope::Name { space: (*property.name).into(), name: name.into() };
-                Ok(names.into_iter().map(scope).collect())
+                Ok(keyed.into_iter().map(scope).collect())
             }
             What::Prefix(url) => {
                 let (property, rest) = self.place(url, named)?;

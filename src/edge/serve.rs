@@ -18,6 +18,7 @@ use crate::domain::rule::{Facts, Whereabouts};
 use crate::domain::token::presented::Head;
 use crate::domain::token::reason::Reason;
 use crate::entropy;
+use crate::geo::Geo;
 use crate::server::peer::Peer;
 use crate::telemetry::metrics::Kind;
 
@@ -33,7 +34,7 @@ use super::record::Record;
 use super::ruling::{Course, Ruled, Ruling};
 use super::target::{Target, origin_query};
 use super::wanted::{Place, Wanted};
-use super::{Edge, answer, sealing};
+use super::{Edge, Terms, answer, sealing};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REASON: HeaderName = HeaderName::from_static("sluicegate-reason");
@@ -53,6 +54,9 @@ struct Caller<'a> {
     client: IpAddr,
     is_trusted: bool,
     now: Duration,
+    geo: &'a Geo,
+    /// How many purges had begun when the request came.
+    purges_begun: u64,
 }
 
 impl<'a> Caller<'a> {
@@ -69,9 +73,12 @@ impl Edge {
     /// Answers a request. Whatever goes wrong is an answer, too.
     pub async fn serve<B>(self: Arc<Self>, request: Request<B>, peer: Arc<Peer>) -> Response<Body> {
         let (parts, _) = request.into_parts();
-        let caller = self.caller(&parts, &peer);
+        // Read before the terms: a playlist that is compiled under terms which are then replaced is not kept.
+        let purges_begun = self.objects.tiers().purges().begun();
+        let terms = self.terms.load_full();
+        let caller = Caller { purges_begun, ..caller(&terms, &parts, &peer, self.clock.now()) };
         let mut record = Record::begin(&self.log, caller.now, request_id(&parts, &caller));
-        let mut response = if let Some(property) = self.properties.select(caller.host, caller.port) {
+        let mut response = if let Some(property) = terms.properties.select(caller.host, caller.port) {
             let property = property.clone();
             record.belongs_to(&property.name, &property.metrics);
             let bare = property.rules.access.bare_path(parts.uri.path());
@@ -82,7 +89,7 @@ impl Edge {
             let mut course = Course::default();
             let answered = self.journey(&property, &parts, &caller, &mut record, &mut course).await;
             let mut response =
-                answered.unwrap_or_else(|error| self.refuse(&property, &parts, &error, &mut record));
+                answered.unwrap_or_else(|error| refuse(&terms, &property, &parts, &error, &mut record));
             record.ruled(property.ruling.name(&course.hits), course.token);
             property.ruling.change_answer(&course, response.headers_mut());
             if let Some(value) = property.guard.strict_transport.as_ref().filter(|_| caller.is_secure()) {
@@ -96,7 +103,7 @@ impl Edge {
         } else {
             record.belongs_to(&"".into(), &self.nobody);
             record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
-            EdgeError::UnknownHost.answer(self.statuses)
+            EdgeError::UnknownHost.answer(terms.statuses)
         };
         let headers = response.headers_mut();
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
@@ -126,7 +133,7 @@ impl Edge {
         record.path(&target.path);
         record.kind = kind_by_name(&target.path);
 
-        let whereabouts = guard::whereabouts(&self.geo, property, caller.client);
+        let whereabouts = guard::whereabouts(caller.geo, property, caller.client);
         property.guard.judge(caller.arrival(), &target, whereabouts)?;
 
         let facts = facts(parts, caller, &target, whereabouts);
@@ -147,8 +154,7 @@ impl Edge {
         let client = whole_only.as_ref().unwrap_or(&parts.headers);
         let query = origin_query(&target.plain_query, property.query_rule(treatment.as_deref()));
         let place = Place { site, path: target.path.clone(), query, treatment };
-        let purges_begun = self.objects.tiers().purges().begun();
-        let wanted = wanted(parts, client, caller, place, Known { whereabouts, token, purges_begun });
+        let wanted = wanted(parts, client, caller, place, Known { whereabouts, token });
         let obtained = self.obtain(property, &wanted, caller.now).await?;
 
         let bearings =
@@ -199,57 +205,57 @@ impl Edge {
         hand_out(&mut response, passage.cookie, passage.header, &property.rules.session_name);
         Ok(response)
     }
+}
 
-    fn caller<'a>(&self, parts: &'a Parts, peer: &Peer) -> Caller<'a> {
-        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-        let named = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        // The door has seen to it that the two agree where both are given.
-        let authority = authority.or(named).unwrap_or_default();
-        let (host, port) = split_port(authority).unwrap_or_default();
-        let socket = peer.address.ip();
-        let client = forwarding::client_address(
-            socket,
-            &parts.headers,
-            &self.client_address_header,
-            &self.trusted_proxies,
-        );
-        let is_trusted = self.trusted_proxies.iter().any(|net| net.contains(&socket.to_canonical()));
-        let forwarded_https = is_trusted
-            && parts.headers.get(forwarding::X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
-        let scheme = if peer.tls.is_some() || forwarded_https { "https" } else { "http" };
-        Caller { authority, host, port, scheme, client, is_trusted, now: self.clock.now() }
-    }
+fn caller<'a>(terms: &'a Terms, parts: &'a Parts, peer: &Peer, now: Duration) -> Caller<'a> {
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let named = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    // The door has seen to it that the two agree where both are given.
+    let authority = authority.or(named).unwrap_or_default();
+    let (host, port) = split_port(authority).unwrap_or_default();
+    let socket = peer.address.ip();
+    let client = forwarding::client_address(
+        socket,
+        &parts.headers,
+        &terms.client_address_header,
+        &terms.trusted_proxies,
+    );
+    let is_trusted = terms.trusted_proxies.iter().any(|net| net.contains(&socket.to_canonical()));
+    let forwarded_https =
+        is_trusted && parts.headers.get(forwarding::X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
+    let scheme = if peer.tls.is_some() || forwarded_https { "https" } else { "http" };
+    Caller { authority, host, port, scheme, client, is_trusted, now, geo: &terms.geo, purges_begun: 0 }
+}
 
-    /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
-    fn refuse(
-        &self,
-        property: &Property,
-        parts: &Parts,
-        error: &EdgeError,
-        record: &mut Record,
-    ) -> Response<Body> {
-        let mut response = error.answer(property.statuses);
-        count_error(property, error);
-        let Some(reason) = error.reason() else {
-            if matches!(error, EdgeError::Elsewhere { .. }) {
-                return response;
-            }
-            tracing::warn!(property = &*property.name, request = record.request(), "{error}");
+/// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
+fn refuse(
+    terms: &Terms,
+    property: &Property,
+    parts: &Parts,
+    error: &EdgeError,
+    record: &mut Record,
+) -> Response<Body> {
+    let mut response = error.answer(property.statuses);
+    count_error(property, error);
+    let Some(reason) = error.reason() else {
+        if matches!(error, EdgeError::Elsewhere { .. }) {
             return response;
-        };
-        property.metrics.count_denial(reason);
-        record.reason(reason);
-        if property.debug_reasons || self.is_operator(&parts.headers) {
-            response.headers_mut().insert(REASON, HeaderValue::from_static(reason.as_str()));
         }
-        response
+        tracing::warn!(property = &*property.name, request = record.request(), "{error}");
+        return response;
+    };
+    property.metrics.count_denial(reason);
+    record.reason(reason);
+    if property.debug_reasons || is_operator(terms, &parts.headers) {
+        response.headers_mut().insert(REASON, HeaderValue::from_static(reason.as_str()));
     }
+    response
+}
 
-    fn is_operator(&self, headers: &HeaderMap) -> bool {
-        match (&self.operator_token, headers.get(DEBUG)) {
-            (Some(token), Some(shown)) => token.expose().ct_eq(shown.as_bytes()).into(),
-            (None, _) | (_, None) => false,
-        }
+fn is_operator(terms: &Terms, headers: &HeaderMap) -> bool {
+    match (&terms.operator_token, headers.get(DEBUG)) {
+        (Some(token), Some(shown)) => token.expose().ct_eq(shown.as_bytes()).into(),
+        (None, _) | (_, None) => false,
     }
 }
 
@@ -270,10 +276,10 @@ fn in_hex(request: u64) -> HeaderValue {
 }
 
 /// What was found out about a request before its object is got.
+#[derive(Clone, Copy)]
 struct Known {
     whereabouts: Whereabouts,
     token: TokenResult,
-    purges_begun: u64,
 }
 
 fn wanted<'a>(
@@ -291,7 +297,7 @@ fn wanted<'a>(
         viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
         whereabouts: known.whereabouts,
         token: known.token,
-        purges_begun: known.purges_begun,
+        purges_begun: caller.purges_begun,
     }
 }
 

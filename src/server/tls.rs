@@ -120,6 +120,11 @@ impl Certificates {
         Ok(Self(ArcSwap::from_pointee(ByName::new(certificates)?)))
     }
 
+    /// Takes over the certificates that `other` has, for new handshakes from now on.
+    pub fn adopt(&self, other: &Self) {
+        self.0.store(other.0.load_full());
+    }
+
     /// For new handshakes from now on. On an error the ones in use stay.
     pub fn replace(&self, certificates: &[Certificate]) -> Result<(), TlsError> {
         self.0.store(Arc::new(ByName::new(certificates)?));

@@ -31,6 +31,8 @@ pub enum Format {
     Json,
 }
 
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// One request, as it is written down.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
@@ -60,6 +62,7 @@ pub struct Entry {
 
 enum Message {
     Entry(Box<Entry>),
+    Reopen,
     Stop,
 }
 
@@ -85,15 +88,14 @@ impl AccessLog {
 
     /// Starts the writer. `queue_max` lines may wait for it.
     pub fn start(target: &Target, format: Format, queue_max: usize) -> io::Result<(Self, Writer)> {
-        let out: Box<dyn Write + Send> = match target {
-            Target::Off => return Ok((Self::off(), Writer { queue: None, thread: None })),
-            Target::Stdout => Box::new(io::stdout()),
-            Target::File(path) => Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?),
-        };
+        if *target == Target::Off {
+            return Ok((Self::off(), Writer { queue: None, thread: None }));
+        }
+        let (out, target) = (open(target)?, target.clone());
         let (queue, entries) = sync_channel(queue_max.max(1));
         let thread = std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_all(&entries, out, format))?;
+            .spawn(move || write_all(&entries, out, &target, format))?;
         let log = Self { queue: Some(queue.clone()), dropped: Arc::default() };
         Ok((log, Writer { queue: Some(queue), thread: Some(thread) }))
     }
@@ -106,6 +108,14 @@ impl AccessLog {
         let Some(queue) = &self.queue else { return };
         if let Err(TrySendError::Full(_)) = queue.try_send(Message::Entry(Box::new(entry))) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Opens the file anew, after it was renamed (as log rotation does). Where that fails the old one is written on.
+    pub fn reopen(&self) {
+        if let Some(queue) = &self.queue {
+            // A queue that is full is written soon; the next reload reopens.
+            let _ = queue.try_send(Message::Reopen);
         }
     }
 
@@ -128,8 +138,16 @@ impl Writer {
     }
 }
 
-fn write_all(entries: &Receiver<Message>, out: Box<dyn Write + Send>, format: Format) {
-    let mut out = io::BufWriter::with_capacity(64 << 10, out);
+fn open(target: &Target) -> io::Result<Box<dyn Write + Send>> {
+    Ok(match target {
+        Target::Off => Box::new(io::sink()),
+        Target::Stdout => Box::new(io::stdout()),
+        Target::File(path) => Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?),
+    })
+}
+
+fn write_all(entries: &Receiver<Message>, out: Box<dyn Write + Send>, target: &Target, format: Format) {
+    let mut out = io::BufWriter::with_capacity(BUFFER_BYTES, out);
     let mut line = String::with_capacity(512);
     let mut put = |entry: &Entry, out: &mut dyn Write| {
         line.clear();
@@ -141,25 +159,27 @@ fn write_all(entries: &Receiver<Message>, out: Box<dyn Write + Send>, format: Fo
         // A log that cannot be written (a full disk) must not end the edge.
         let _ = out.write_all(line.as_bytes());
     };
-    while let Ok(message) = entries.recv() {
-        let Message::Entry(entry) = message else { break };
-        put(&entry, &mut out);
-        let mut stop = false;
-        while let Ok(message) = entries.try_recv() {
+    while let Ok(first) = entries.recv() {
+        let mut next = Some(first);
+        while let Some(message) = next {
             match message {
                 Message::Entry(entry) => put(&entry, &mut out),
+                Message::Reopen => {
+                    let _ = out.flush();
+                    match open(target) {
+                        Ok(anew) => out = io::BufWriter::with_capacity(BUFFER_BYTES, anew),
+                        Err(error) => tracing::warn!("the access log cannot be opened anew: {error}"),
+                    }
+                }
                 Message::Stop => {
-                    stop = true;
-                    break;
+                    let _ = out.flush();
+                    return;
                 }
             }
+            next = entries.try_recv().ok();
         }
         let _ = out.flush();
-        if stop {
-            break;
-        }
     }
-    let _ = out.flush();
 }
 
 /// `2026-11-22T04:50:00.123Z 203.0.113.7 GET https://host/path?query 200 …` with `name=value` fields after it.

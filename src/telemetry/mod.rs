@@ -1,5 +1,6 @@
 //! What operators see: metrics and the access log. No token, cookie or signed query passes through unredacted.
 
 pub mod access_log;
+pub mod diagnostics;
 pub mod metrics;
 pub mod redact;

@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use sluicegate::app::App;
 use sluicegate::clock::Clock;
 use sluicegate::config;
+use sluicegate::telemetry::diagnostics::Level;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -54,7 +55,7 @@ fn run(text: &str) -> Running {
     let clock = Clock::manual(Duration::from_secs(START));
     let parsed = config::parse(text, "test.toml", Path::new("."), &metrics, clock.now());
     let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
-    let app = App::build(config, metrics, clock).expect("an edge");
+    let app = App::build(config, metrics, clock, Level::of_nothing()).expect("an edge");
     let (plain, secure) = app.addresses().expect("addresses");
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(app.run(shutdown.clone()));

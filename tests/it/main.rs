@@ -21,6 +21,7 @@ mod playlists;
 mod protection;
 mod purge;
 mod refusals;
+mod reload;
 mod rewriting;
 mod rules;
 mod sendfile;

@@ -7,6 +7,7 @@ use sluicegate::app::App;
 use sluicegate::clock::Clock;
 use sluicegate::config;
 use sluicegate::origin::State;
+use sluicegate::telemetry::diagnostics::Level;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -30,7 +31,7 @@ impl TestEdge {
         let metrics = Metrics::new();
         let parsed = config::parse(&text, "test.toml", Path::new("."), &metrics, NOW);
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
-        let app = App::build(config, metrics, Clock::manual(NOW)).expect("an edge");
+        let app = App::build(config, metrics, Clock::manual(NOW), Level::of_nothing()).expect("an edge");
         let address = app.addresses().expect("addresses").0[0];
         let edge = app.edge.clone();
         let shutdown = CancellationToken::new();
@@ -60,7 +61,8 @@ async fn viewers_do_not_notice_a_server_that_is_down() {
         let answer = edge.get(&format!("/{number}.ts"), "").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("segment"), "{answer}");
     }
-    let property = edge.app.properties.select("a.example", None).expect("a property");
+    let terms = edge.app.terms.load();
+    let property = terms.properties.select("a.example", None).expect("a property");
     let servers = property.upstreams[0].source.servers();
     assert_eq!([servers[0].state, servers[1].state], [State::Ejected, State::Up], "{servers:?}");
 }

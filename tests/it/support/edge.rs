@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::app::App;
+use sluicegate::app::reload::Reloader;
 use sluicegate::clock::Clock;
-use sluicegate::config;
+use sluicegate::config::fault::Faults;
+use sluicegate::config::{self, Config};
 use sluicegate::domain::token::edgeauth::Delimiters;
 use sluicegate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
 use sluicegate::domain::token::key::{Algorithm, Secret};
+use sluicegate::telemetry::diagnostics::Level;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +27,8 @@ pub struct TestEdge {
     /// The operators' listener.
     pub admin: SocketAddr,
     pub clock: Clock,
+    /// Where the configuration came from a file.
+    pub reloader: Option<Arc<Reloader>>,
     shutdown: CancellationToken,
 }
 
@@ -69,17 +75,27 @@ impl TestEdge {
 
     /// An edge of this whole configuration.
     pub async fn with_text(text: &str) -> Self {
+        Self::started(|metrics, now| config::parse(text, "test.toml", Path::new("."), metrics, now)).await
+    }
+
+    /// An edge of the configuration in this file, which can be reloaded.
+    pub async fn with_file(path: &Path) -> Self {
+        Self::started(|metrics, now| config::load(path, metrics, now)).await
+    }
+
+    async fn started(parse: impl FnOnce(&Metrics, Duration) -> Result<Config, Faults>) -> Self {
         let clock = Clock::manual(Duration::from_secs(START));
         let metrics = Metrics::new();
-        let parsed = config::parse(text, "test.toml", Path::new("."), &metrics, clock.now());
-        let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
-        let app = App::build(config, metrics, clock.clone()).expect("an edge");
+        let config =
+            parse(&metrics, clock.now()).unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
+        let app = App::build(config, metrics, clock.clone(), Level::of_nothing()).expect("an edge");
         let (plain, secure) = app.addresses().expect("addresses");
         let (address, secure) = (plain[0], secure.first().copied());
         let admin = app.admin_address().expect("an admin listener");
+        let reloader = app.reloader();
         let shutdown = CancellationToken::new();
         tokio::spawn(app.run(shutdown.clone()));
-        Self { address, secure, admin, clock, shutdown }
+        Self { address, secure, admin, clock, reloader, shutdown }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sluicegate::app::App;
 use sluicegate::clock::Clock;
 use sluicegate::config;
+use sluicegate::telemetry::diagnostics::Level;
 use sluicegate::telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -36,7 +37,7 @@ impl LoggedEdge {
         let metrics = Metrics::new();
         let parsed = config::parse(&text, "test.toml", Path::new("."), &metrics, clock.now());
         let config = parsed.unwrap_or_else(|faults| panic!("{}", faults.lines().join("\n")));
-        let app = App::build(config, metrics, clock).expect("an edge");
+        let app = App::build(config, metrics, clock, Level::of_nothing()).expect("an edge");
         let address = app.addresses().expect("addresses").0[0];
         let admin = app.admin_address().expect("an admin listener");
         let shutdown = CancellationToken::new();

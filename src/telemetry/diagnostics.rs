@@ -1,0 +1,54 @@
+//! Diagnostics on standard error, with a level that can be changed while the process runs.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, reload};
+
+use super::access_log::Format;
+
+/// The level of the diagnostics; cheap to clone.
+#[derive(Clone)]
+pub struct Level {
+    put: Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+}
+
+/// The text is no filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" is no log level; write error, warn, info, debug or trace, or a filter such as \"sluicegate=debug,warn\""
+)]
+pub struct NoLevel(String);
+
+impl std::fmt::Debug for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Level(..)")
+    }
+}
+
+impl Level {
+    /// Where nothing is logged, as in tests: a level can be set, and does nothing.
+    pub fn of_nothing() -> Self {
+        Self { put: Arc::new(|_| true) }
+    }
+
+    /// `filter`: `info`, or `sluicegate=debug,warn`.
+    pub fn set(&self, filter: &str) -> Result<(), NoLevel> {
+        let parsed = EnvFilter::try_new(filter).map_err(|_| NoLevel(filter.to_owned()))?;
+        if (self.put)(parsed) { Ok(()) } else { Err(NoLevel(filter.to_owned())) }
+    }
+}
+
+/// Diagnostics go to standard error, so that the access log may have standard output for itself. Called once in a process.
+pub fn log_to_stderr(filter: &str, format: Format) -> Level {
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = match format {
+        Format::Text => lines.with_target(false).boxed(),
+        Format::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Level { put: Arc::new(move |filter| handle.reload(filter).is_ok()) }
+}
