@@ -12,6 +12,8 @@ pub(super) struct Activity {
     pub(super) bytes_written: AtomicU64,
     /// The socket takes no more bytes for the moment.
     pub(super) write_waits: AtomicBool,
+    /// A flush was put off; the connection has to be polled once more.
+    pub(super) has_unsent: AtomicBool,
     /// A request's head has begun and is not complete.
     pub(super) head_is_open: AtomicBool,
     /// Our side is closed; the rest of the client's bytes is thrown away.

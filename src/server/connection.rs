@@ -213,6 +213,9 @@ async fn drive<H>(
             if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ok(end));
             }
+            if activity.has_unsent.swap(false, Ordering::Relaxed) {
+                continue;
+            }
             if !is_finishing {
                 let is_drain = if is_registered {
                     shared.drain.has_begun()

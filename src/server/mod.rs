@@ -15,6 +15,7 @@ pub mod door;
 mod drain;
 mod head;
 pub mod listen;
+mod outbox;
 pub mod peer;
 mod protocol;
 mod sending;

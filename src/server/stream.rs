@@ -17,6 +17,7 @@ use crate::memory_file::MemoryFile;
 
 use super::activity::Activity;
 use super::head::{Finding, Scanner};
+use super::outbox::Outbox;
 use super::sending::poll_send;
 
 /// How much of a refused request is thrown away while its answer is on the way.
@@ -35,6 +36,8 @@ pub(super) struct Stream {
     activity: Arc<Activity>,
     /// `None` in HTTP/2.
     scanner: Option<Scanner>,
+    /// `None` in HTTP/1.1, where an answer is written at once.
+    outbox: Option<Outbox>,
     first: FirstBytes,
     /// After a cut: what is still to be given to the parser. Nothing comes after it.
     tail: Option<&'static [u8]>,
@@ -81,8 +84,9 @@ impl Stream {
         first: FirstBytes,
         scanner: Option<Scanner>,
     ) -> Self {
+        let outbox = scanner.is_none().then(Outbox::default);
         let (tail, is_closed, lingered_bytes) = (None, false, 0);
-        Self { transport, memory_file, activity, scanner, first, tail, is_closed, lingered_bytes }
+        Self { transport, memory_file, activity, scanner, outbox, first, tail, is_closed, lingered_bytes }
     }
 
     /// Looks at the bytes that were read, of which `before` were there already.
@@ -117,6 +121,22 @@ impl Stream {
         outcome
     }
 
+    /// Sends what was gathered.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.has_unsent.store(false, Ordering::Relaxed);
+        while let Some(outbox) = self.outbox.as_ref().filter(|outbox| !outbox.rest().is_empty()) {
+            let outcome = self.transport.poll_write(cx, outbox.rest());
+            let count = ready!(self.note_written(outcome))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            if let Some(outbox) = &mut self.outbox {
+                outbox.advance(count);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn note_written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = &outcome {
             self.activity.bytes_written.fetch_add(*count as u64, Ordering::Relaxed);
@@ -137,6 +157,9 @@ impl AsyncRead for Stream {
             this.put_tail(buf);
             return Poll::Ready(Ok(()));
         }
+        if let Poll::Ready(sent) = this.poll_drain(cx) {
+            sent?;
+        }
         this.first.drain_into(buf);
         // What follows the first bytes is read in the same turn: after a short read hyper would double its buffer.
         let outcome =
@@ -153,9 +176,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let outcome = this.transport.poll_write(cx, bytes);
-        this.note_written(outcome)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -164,6 +185,15 @@ impl AsyncWrite for Stream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if let Some(outbox) = &mut this.outbox {
+            if let Some(count) = outbox.take(slices) {
+                return Poll::Ready(Ok(count));
+            }
+            ready!(this.poll_drain(cx))?;
+            if let Some(count) = this.outbox.as_mut().and_then(|outbox| outbox.take(slices)) {
+                return Poll::Ready(Ok(count));
+            }
+        }
         let outcome = match &mut this.transport {
             Transport::Plain(socket) => poll_send(socket, this.memory_file.as_deref(), cx, slices),
             Transport::Tls(session) => Pin::new(session.as_mut()).poll_write_vectored(cx, slices),
@@ -180,6 +210,11 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.outbox.as_mut().is_some_and(Outbox::puts_off) {
+            this.activity.has_unsent.store(true, Ordering::Relaxed);
+            return Poll::Ready(Ok(()));
+        }
+        ready!(this.poll_drain(cx))?;
         let outcome = match &mut this.transport {
             // A socket has nothing to flush.
             Transport::Plain(_) => return Poll::Ready(Ok(())),
@@ -194,6 +229,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.is_closed {
+            ready!(this.poll_drain(cx))?;
             let outcome = this.transport.poll_shutdown(cx);
             ready!(this.note(outcome))?;
             this.is_closed = true;
