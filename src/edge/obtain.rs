@@ -112,17 +112,18 @@ impl Edge {
                 return Ok(Obtained::Shared(Object::Playlist(playlist), How::Hit));
             }
             if names_a_playlist(&wanted.place.path) || self.playlists.knows(&key) {
-                let (object, how) = self.share(property, wanted, key, now).await?;
+                let (object, how) = Box::pin(self.share(property, wanted, key, now)).await?;
                 return Ok(Obtained::Shared(object, how));
             }
         } else if names_a_playlist(&wanted.place.path) {
-            let object = fetch_whole(property, &wanted.place, wanted.headers(property), now).await?;
+            let fetching = fetch_whole(property, &wanted.place, wanted.headers(property), now);
+            let object = Box::pin(fetching).await?;
             return Ok(Obtained::Shared(object, How::Miss));
         }
         if is_shareable && property.caching.is_on && matches!(wanted.method, Method::GET | Method::HEAD) {
             return self.cached(property, wanted, &key, now).await;
         }
-        self.stream(property, wanted, key, now).await
+        Box::pin(self.stream(property, wanted, key, now)).await
     }
 
     /// A playlist, by one fetch for all who ask for it at the same time.

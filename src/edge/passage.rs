@@ -146,7 +146,7 @@ impl Edge {
                 }
                 let media_duration = match object {
                     Bears::Playlist(playlist) => {
-                        self.media_duration(property, playlist, wanted, at.now).await
+                        Box::pin(self.media_duration(property, playlist, wanted, at.now)).await
                     }
                     Bears::SideDocument | Bears::Neither => None,
                 };

@@ -364,3 +364,18 @@ fn hand_out(
         response.headers_mut().insert(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is moved some times on its way into a task, for each stream of HTTP/2, and each HTTP/1.1 connection holds room for one.
+    #[test]
+    fn a_request_under_way_is_small() {
+        fn bytes<F>(_: impl Fn(Arc<Edge>, Request<()>, Arc<Peer>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = bytes(Edge::serve);
+        assert!(bytes <= 6 << 10, "{bytes} bytes");
+    }
+}
