@@ -72,8 +72,14 @@ fn announce(app: &App) {
 
 /// A runtime with so many threads; 0 for one per CPU.
 pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if workers > 0 {
+    let workers = if workers > 0 { workers } else { std::thread::available_parallelism()?.get() };
+    // One thread has nobody to share its tasks with, and is spared what sharing costs.
+    let mut builder = if workers == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    if workers > 1 {
         builder.worker_threads(workers);
     }
     builder.max_blocking_threads(64).enable_all().build()

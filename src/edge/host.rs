@@ -85,8 +85,8 @@ impl fmt::Display for HostPattern {
 
 /// `host[:port]` taken apart; `None` for a port that is no number.
 pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let after_literal = authority.rfind(']').map_or(0, |end| end + 1);
-    match authority[after_literal..].find(':') {
+    let after_literal = memchr::memrchr(b']', authority.as_bytes()).map_or(0, |end| end + 1);
+    match memchr::memchr(b':', &authority.as_bytes()[after_literal..]) {
         None => Some((authority, None)),
         Some(colon) => {
             let (name, port) = authority.split_at(after_literal + colon);

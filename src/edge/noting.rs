@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::policy::Admission;
+use crate::domain::uri::parts;
 use crate::telemetry::metrics::Kind;
 
 use super::error::EdgeError;
@@ -70,17 +71,23 @@ pub fn kind_of(playlist: &crate::store::playlists::Playlist) -> Kind {
 
 /// What a request is for, by the extension of its path: for what never becomes an object (a refusal) and for media.
 pub fn kind_by_name(path: &str) -> Kind {
-    let extension = last_segment(path).rsplit_once('.').map_or("", |(_, extension)| extension);
-    match extension.to_ascii_lowercase().as_str() {
-        "ts" | "m4s" | "mp4" | "aac" | "mp3" | "ac3" | "ec3" | "vtt" | "webvtt" | "m4a" | "m4v" | "cmfv"
-        | "cmfa" | "jpg" | "jpeg" => Kind::Segment,
-        "m3u8" | "m3u" => Kind::MediaPlaylist,
-        "key" => Kind::Key,
-        "json" => Kind::Json,
+    /// In lower case, in which it is compared.
+    const EXTENSION_BYTES_MAX: usize = 6;
+    let extension = parts::cut_last(last_segment(path), b'.').map_or("", |(_, extension)| extension);
+    let mut lower = [0; EXTENSION_BYTES_MAX];
+    let Some(lower) = lower.get_mut(..extension.len()) else { return Kind::Other };
+    lower.copy_from_slice(extension.as_bytes());
+    lower.make_ascii_lowercase();
+    match &*lower {
+        b"ts" | b"m4s" | b"mp4" | b"aac" | b"mp3" | b"ac3" | b"ec3" | b"vtt" | b"webvtt" | b"m4a"
+        | b"m4v" | b"cmfv" | b"cmfa" | b"jpg" | b"jpeg" => Kind::Segment,
+        b"m3u8" | b"m3u" => Kind::MediaPlaylist,
+        b"key" => Kind::Key,
+        b"json" => Kind::Json,
         _ => Kind::Other,
     }
 }
 
 pub fn last_segment(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
+    parts::last(path, b'/')
 }

@@ -13,6 +13,7 @@ use crate::domain::cache::precondition::{self, Precondition};
 use crate::domain::cache::rules::{self, Rules};
 use crate::domain::cache::vary::Selector;
 use crate::domain::cache::{ranges, targeted};
+use crate::domain::headers::listed;
 use crate::store::fill::{Growing, Opened, WaitError};
 use crate::store::fills::Fills;
 use crate::store::flights::JoinError;
@@ -233,7 +234,6 @@ fn verdict(object: &Stored, wanted: &Wanted<'_>, rules: &Rules, now: Duration) -
 /// The header fields with which a stored answer goes out.
 pub fn sent_headers(meta: &Meta) -> HeaderMap {
     let mut headers = meta.headers.clone();
-    headers.remove(SET_COOKIE);
-    headers.remove(targeted::SURROGATE_CONTROL);
+    listed::remove(&mut headers, &[SET_COOKIE, targeted::SURROGATE_CONTROL]);
     headers
 }

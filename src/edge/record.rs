@@ -17,7 +17,8 @@ use crate::telemetry::redact;
 pub struct Record {
     entry: Entry,
     pub kind: Kind,
-    began: Instant,
+    /// Times are taken for the log alone.
+    began: Option<Instant>,
     log: AccessLog,
     metrics: Option<Arc<PropertyMetrics>>,
 }
@@ -28,7 +29,7 @@ impl Record {
         Box::new(Self {
             entry,
             kind: Kind::default(),
-            began: Instant::now(),
+            began: log.is_on().then(Instant::now),
             log: log.clone(),
             metrics: None,
         })
@@ -98,10 +99,14 @@ impl Record {
     pub fn answered(&mut self, status: u16) {
         self.entry.status = status;
         self.entry.kind = self.kind.as_str();
-        self.entry.first_byte = self.began.elapsed();
+        self.entry.first_byte = self.elapsed();
         if let Some(metrics) = &self.metrics {
             metrics.count_request(self.kind, status);
         }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
     /// The body ended: `sent` bytes of it, and whether that was all.
@@ -112,7 +117,7 @@ impl Record {
         if self.log.is_on() {
             self.entry.bytes = sent;
             self.entry.complete = complete;
-            self.entry.duration = self.began.elapsed();
+            self.entry.duration = self.elapsed();
             self.log.write(self.entry);
         }
     }

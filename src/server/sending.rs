@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 
 use crate::memory_file::MemoryFile;
 
+/// Up to here slices are copied together before they are written.
+const SMALL_BYTES_MAX: usize = 4 << 10;
+
 /// As `poll_write_vectored`, with the first of `slices` that lies in `file` sent from there, behind those before it.
 pub(super) fn poll_send(
     socket: &mut TcpStream,
@@ -21,7 +24,7 @@ pub(super) fn poll_send(
         slices.iter().enumerate().find_map(|(number, slice)| Some((number, file.place(slice)?)))
     };
     let Some((file, (number, place))) = file.and_then(|file| Some((file, placed(file)?))) else {
-        return Pin::new(socket).poll_write_vectored(cx, slices);
+        return poll_copy(socket, cx, slices);
     };
     let (before, bytes) = (&slices[..number], slices[number].len());
     loop {
@@ -35,6 +38,29 @@ pub(super) fn poll_send(
             outcome => return Poll::Ready(outcome),
         }
     }
+}
+
+/// Copies what is small together: to write one slice costs the kernel so much less than several that it pays up to a few
+/// thousand bytes.
+fn poll_copy(
+    socket: &mut TcpStream,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let bytes = slices.iter().try_fold(0_usize, |sum, slice| sum.checked_add(slice.len()));
+    if let [slice] = slices {
+        return Pin::new(socket).poll_write(cx, slice);
+    }
+    if bytes.is_none_or(|bytes| bytes > SMALL_BYTES_MAX) {
+        return Pin::new(socket).poll_write_vectored(cx, slices);
+    }
+    let mut together = [0; SMALL_BYTES_MAX];
+    let mut filled = 0;
+    for slice in slices {
+        together[filled..filled + slice.len()].copy_from_slice(slice);
+        filled += slice.len();
+    }
+    Pin::new(socket).poll_write(cx, &together[..filled])
 }
 
 fn send(

@@ -141,13 +141,16 @@ impl<M> Object<M> {
 
 /// Copies of all values: hyper's values are slices of a connection's read buffer and would keep it alive.
 pub fn detached(headers: &HeaderMap) -> HeaderMap {
-    let mut copy = HeaderMap::with_capacity(headers.len());
+    /// What an answer from the store says beside: age, cache status, length, request number and the like.
+    const ADDED: usize = 6;
+    let mut copy = HeaderMap::with_capacity(headers.len() + ADDED);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
             copy.append(name, value);
         }
     }
-    copy
+    // A clone keeps the room of the index, so that no answer has to index its fields anew, and leaves that of the fields.
+    copy.clone()
 }
 
 /// The surrogate keys that an origin names: the words of `Surrogate-Key`.

@@ -1,6 +1,6 @@
 //! `Cache-Status` (RFC 9211): how this cache came by an answer, in one member of a list.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -82,7 +82,10 @@ impl CacheStatus<'_> {
     /// RFC 9211 §2: "The first member represents the cache closest to the origin server, and the last member
     /// represents the cache closest to the user". Ours comes behind what the caches before us have said.
     pub fn append_to(&self, response: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::from_str(&self.to_string()) {
+        let mut text = String::with_capacity(48);
+        if write!(text, "{self}").is_ok()
+            && let Ok(value) = HeaderValue::try_from(text)
+        {
             response.append(CACHE_STATUS, value);
         }
     }

@@ -7,6 +7,8 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 
+use super::listed;
+
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -66,9 +68,7 @@ impl Cors {
     /// With credentials the origin is echoed, since `*` is not allowed then; `null` (a `file:` page, a sandboxed
     /// frame) is echoed only where any origin is allowed.
     pub fn decorate(&self, request: &HeaderMap, response: &mut HeaderMap) {
-        for name in &OWNED {
-            response.remove(name);
-        }
+        listed::remove(response, &OWNED);
         let echoes = self.credentials || matches!(self.origins, Origins::Listed(_));
         if echoes {
             vary_on_origin(response);

@@ -5,6 +5,8 @@ use http::header::{
     CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
+use super::listed;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -43,6 +45,9 @@ const END_TO_END: [&str; 12] = [
 /// same name". "A sender MUST NOT send a connection option corresponding to a field that is intended for all
 /// recipients of the content": such a nomination is not honoured, so that nobody can have `Cookie` dropped.
 pub fn strip(headers: &mut HeaderMap) {
+    if !listed::has_any(headers, &HOP_BY_HOP) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let nominated: Vec<HeaderName> = headers
             .get_all(CONNECTION)

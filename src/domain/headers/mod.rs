@@ -4,3 +4,4 @@ pub mod change;
 pub mod cors;
 pub mod forwarding;
 pub mod hop;
+pub mod listed;

@@ -29,7 +29,7 @@ use crate::domain::token::acl;
 use crate::domain::token::grant::{Grant, UnixTime};
 use crate::domain::token::presented::Head;
 use crate::domain::token::reason::Reason;
-use crate::domain::uri::query;
+use crate::domain::uri::{parts, query};
 
 use access::Access;
 use salt::Salt;
@@ -196,8 +196,7 @@ impl Rules {
 
 /// Whether a path's last segment has a playlist's extension.
 pub fn names_a_playlist(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    name.rsplit_once('.').is_some_and(|(_, extension)| {
+    parts::cut_last(parts::last(path, b'/'), b'.').is_some_and(|(_, extension)| {
         extension.eq_ignore_ascii_case("m3u8") || extension.eq_ignore_ascii_case("m3u")
     })
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::text::Session;
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::escape;
+use crate::domain::uri::parts::{has, last, parts};
 use crate::domain::uri::path::Dots;
 
 /// A path without its session component.
@@ -27,7 +28,7 @@ pub fn split_path<'a>(raw_path: &'a str, name: &str) -> Result<SplitPath<'a>, Re
     let mut found: Option<(usize, usize, &'a str)> = None;
     let mut depth = 0_usize;
     let mut start = 0;
-    for segment in raw_path.split('/') {
+    for segment in parts(raw_path, b'/') {
         let end = start + segment.len();
         match (component_value(segment, name)?, found) {
             (Some(_), Some(_)) => return Err(Reason::DuplicateToken),
@@ -45,7 +46,7 @@ pub fn split_path<'a>(raw_path: &'a str, name: &str) -> Result<SplitPath<'a>, Re
     let Some((start, end, value)) = found else {
         return Ok(SplitPath { path: Cow::Borrowed(raw_path), value: None, depth: 0 });
     };
-    let ends_in_dots = raw_path.rsplit('/').next().is_some_and(|last| Dots::of(last) != Dots::None);
+    let ends_in_dots = Dots::of(last(raw_path, b'/')) != Dots::None;
     let depth = if ends_in_dots { depth } else { depth.saturating_sub(1) };
     // The component and the slash after it go; the slash before it stays.
     let path = match (&raw_path[..start], raw_path.get(end + 1..).unwrap_or_default()) {
@@ -61,7 +62,7 @@ fn component_value<'a>(segment: &'a str, name: &str) -> Result<Option<&'a str>, 
     let literal = segment.strip_prefix(name).and_then(|rest| {
         rest.strip_prefix('=').or_else(|| rest.strip_prefix("%3d")).or_else(|| rest.strip_prefix("%3D"))
     });
-    if literal.is_some() || !segment.contains('%') {
+    if literal.is_some() || !has(segment, b'%') {
         return Ok(literal);
     }
     let disguised = escape::decode(segment)

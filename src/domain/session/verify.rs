@@ -13,6 +13,7 @@ use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::Algorithm;
 use crate::domain::token::reason::Reason;
 use crate::domain::uri::escape;
+use crate::domain::uri::parts::has;
 
 /// The longest presented session that is looked at, escapes included.
 pub const PRESENTED_BYTES_MAX: usize = 4096;
@@ -180,7 +181,7 @@ enum Form {
 
 impl Form {
     fn of<'b>(self, presented: &'b str, buffer: &'b mut [u8]) -> Option<&'b str> {
-        if !presented.contains('%') {
+        if !has(presented, b'%') {
             return matches!(self, Self::Decoded).then_some(presented);
         }
         let once = match self {

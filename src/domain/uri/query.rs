@@ -13,6 +13,9 @@ pub fn values<'q, 'n>(query: &'q str, name: &'n str) -> impl Iterator<Item = &'q
 /// The query without the parameters called `names`. All others keep their bytes and their order; what is left of a removed
 /// parameter is not even its `&`. Borrowed when one run of parameters remains.
 pub fn without<'a>(query: &'a str, names: &[impl AsRef<str>]) -> Cow<'a, str> {
+    if query.is_empty() {
+        return Cow::Borrowed(query);
+    }
     let is_kept = |parameter: &str| {
         let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
         !names.iter().any(|known| known.as_ref() == name)

@@ -1,6 +1,7 @@
 //! The fields of a token, parsed strictly: known names, one order, each once, none empty.
 
 use crate::domain::token::key::{Algorithm, Digest};
+use crate::domain::uri::parts::cut;
 
 /// The fields of a signed string, as they stand in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +65,12 @@ impl<'a> Fields<'a> {
         let mut values: [Option<&'a str>; NAMES.len()] = [None; NAMES.len()];
         let mut last = None;
         let mut start = 0;
-        for (count, field) in signed.split(writing.delimiter).enumerate() {
+        for (count, field) in split(signed, writing.delimiter).enumerate() {
             if count == writing.fields_max {
                 return Err(FieldError::TooMany);
             }
             let end = start + field.len();
-            match (field.split_once('='), last) {
+            match (cut(field, b'='), last) {
                 (Some((name, value)), _) => {
                     let index = index_of(name)?;
                     if values[index].is_some() {
@@ -101,6 +102,19 @@ impl<'a> Fields<'a> {
             data,
         })
     }
+}
+
+/// As `str::split`, and quicker where the delimiter is ASCII, as it mostly is.
+fn split(signed: &str, delimiter: char) -> impl Iterator<Item = &str> {
+    let ascii = u8::try_from(delimiter).ok().filter(u8::is_ascii);
+    let mut rest = Some(signed);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let found = ascii.map_or_else(|| text.split_once(delimiter), |byte| cut(text, byte));
+        let (field, after) = found.map_or((text, None), |(field, after)| (field, Some(after)));
+        rest = after;
+        Some(field)
+    })
 }
 
 fn index_of(name: &str) -> Result<usize, FieldError> {
