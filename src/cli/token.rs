@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::{KeyError, Secret};
-use args::{Command, TokenArgs};
+use args::{Command, Dialect, KeyEncoding, SigningArgs, TokenArgs};
 
 pub mod args;
 mod input;
 mod inspect;
 mod judge;
+mod media_cdn;
 mod mint;
+mod secure_link;
 
 /// Bad input: one line that names the field, the value unless it is secret, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,18 +49,38 @@ pub fn run(args: &TokenArgs, now: UnixTime, out: &mut dyn Write, err: &mut dyn W
 /// As [`run`], without writing anything.
 pub fn report(args: &TokenArgs, now: UnixTime) -> Result<Report, BadInput> {
     match &args.command {
-        Command::Mint(args) => mint::mint(args, now),
-        Command::Inspect(args) => inspect::inspect(args, now),
+        Command::Mint(args) => match args.signing.other.dialect {
+            Dialect::Edgeauth => mint::mint(args, now),
+            Dialect::SecureLink => secure_link::mint(args, now),
+            Dialect::MediaCdn => media_cdn::mint(args, now),
+        },
+        Command::Inspect(args) => match args.dialect {
+            Dialect::Edgeauth => inspect::inspect(args, now),
+            Dialect::SecureLink => secure_link::inspect(args, now),
+            Dialect::MediaCdn => media_cdn::inspect(args, now),
+        },
         Command::Verify(args) => judge::verify(args, now),
         Command::Explain(args) => judge::explain(args, now),
     }
 }
 
-fn key(field: &str, hex: Option<&str>) -> Result<Secret, BadInput> {
-    let hex = hex.ok_or_else(|| {
+/// The key that was given, from the writing that it has or that its dialect's keys usually have.
+fn key(field: &str, signing: &SigningArgs, given: Option<&str>) -> Result<Secret, BadInput> {
+    let text = given.ok_or_else(|| {
         BadInput::new(field, "none is given; use --key or the environment variable SLUICEGATE_KEY")
     })?;
-    Secret::from_hex(hex).map_err(|error: KeyError| BadInput::new(field, error))
+    let usual = match signing.other.dialect {
+        Dialect::Edgeauth => KeyEncoding::Hex,
+        Dialect::SecureLink => KeyEncoding::Text,
+        Dialect::MediaCdn => KeyEncoding::Base64,
+    };
+    match signing.other.key_encoding.unwrap_or(usual) {
+        KeyEncoding::Hex => Secret::from_hex(text).map_err(|error: KeyError| BadInput::new(field, error)),
+        KeyEncoding::Text => Secret::from_text(text).map_err(|error| BadInput::new(field, error)),
+        KeyEncoding::Base64 => Secret::from_base64(text).ok_or_else(|| {
+            BadInput::new(field, "it is no base64; say with --key-encoding how it is written")
+        }),
+    }
 }
 
 /// The time to judge by: as given, or now.

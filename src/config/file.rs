@@ -1,5 +1,6 @@
 //! `config.toml` as typed: every key, its type and its default. What the values mean is judged in [`super`].
 
+pub mod access;
 pub mod encryption;
 pub mod origin;
 pub mod protection;
@@ -153,7 +154,7 @@ pub struct Property {
     pub geo: protection::PropertyGeo,
     #[serde(default)]
     pub rule: Vec<Spanned<rules::Rule>>,
-    pub access: Option<Spanned<Access>>,
+    pub access: Option<Spanned<access::Access>>,
     #[serde(default)]
     pub session: Session,
     #[serde(default)]
@@ -166,82 +167,10 @@ pub struct Property {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Access {
-    #[serde(default)]
-    pub dialect: Dialect,
-    #[serde(default)]
-    pub action: Action,
-    #[serde(default = "default::result_header")]
-    pub result_header: Spanned<String>,
-    #[serde(default = "default::access_name")]
-    pub name: Spanned<String>,
-    #[serde(default = "default::locations")]
-    pub locations: Vec<Location>,
-    pub key: Option<Spanned<Source>>,
-    pub transition_key: Option<Spanned<Source>>,
-    pub salt: Option<Spanned<Source>>,
-    #[serde(default = "default::algorithm")]
-    pub algorithm: Spanned<String>,
-    #[serde(default)]
-    pub escape_inputs: bool,
-    #[serde(default)]
-    pub ignore_query: bool,
-    #[serde(default = "default::clock_skew")]
-    pub clock_skew: Span,
-    #[serde(default = "default::start_skew")]
-    pub start_skew: Span,
-    pub expiry_ahead_max: Option<Span>,
-    #[serde(default = "default::ipv4_prefix")]
-    pub ipv4_prefix: Spanned<u8>,
-    #[serde(default = "default::ipv6_prefix")]
-    pub ipv6_prefix: Spanned<u8>,
-    #[serde(default = "default::session_id_max")]
-    pub session_id_max: usize,
-    #[serde(default = "default::expired_status")]
-    pub expired_status: Spanned<u16>,
-    #[serde(default)]
-    pub limits: TokenLimits,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TokenLimits {
-    pub token: Size,
-    pub fields: usize,
-    pub acl_alternatives: usize,
-    pub acl: Size,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dialect {
-    #[default]
-    Edgeauth,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    #[default]
-    Deny,
-    VerifyOnly,
-    Open,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Location {
-    Query,
-    Cookie,
-    Header,
-    Path,
-}
-
-#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Session {
     pub name: Spanned<String>,
+    pub key: Option<Spanned<Source>>,
     pub carrier: Carrier,
     pub ttl_max: Span,
     pub pause_allowance: Span,
@@ -391,16 +320,11 @@ impl Default for Cache {
     }
 }
 
-impl Default for TokenLimits {
-    fn default() -> Self {
-        Self { token: Size::kib(4), fields: 16, acl_alternatives: 32, acl: Size::kib(2) }
-    }
-}
-
 impl Default for Session {
     fn default() -> Self {
         Self {
             name: bare("hdntl".to_owned()),
+            key: None,
             carrier: Carrier::Path,
             ttl_max: Span::seconds(86_400),
             pause_allowance: Span::seconds(0),
@@ -466,7 +390,7 @@ pub(super) fn bare<T>(value: T) -> Spanned<T> {
 }
 
 mod default {
-    use super::{Location, Size, Span, Spanned, bare};
+    use super::{Size, Span};
 
     pub(super) const fn body_max() -> Size {
         Size::mib(1)
@@ -474,45 +398,5 @@ mod default {
 
     pub(super) const fn body_timeout() -> Span {
         Span::seconds(10)
-    }
-
-    pub(super) fn result_header() -> Spanned<String> {
-        bare("Sluicegate-Token".to_owned())
-    }
-
-    pub(super) fn access_name() -> Spanned<String> {
-        bare("hdnts".to_owned())
-    }
-
-    pub(super) fn locations() -> Vec<Location> {
-        vec![Location::Query, Location::Cookie, Location::Header]
-    }
-
-    pub(super) fn algorithm() -> Spanned<String> {
-        bare("sha256".to_owned())
-    }
-
-    pub(super) const fn clock_skew() -> Span {
-        Span::seconds(0)
-    }
-
-    pub(super) const fn start_skew() -> Span {
-        Span::seconds(5)
-    }
-
-    pub(super) fn ipv4_prefix() -> Spanned<u8> {
-        bare(32)
-    }
-
-    pub(super) fn ipv6_prefix() -> Spanned<u8> {
-        bare(128)
-    }
-
-    pub(super) const fn session_id_max() -> usize {
-        64
-    }
-
-    pub(super) fn expired_status() -> Spanned<u16> {
-        bare(403)
     }
 }

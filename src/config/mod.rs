@@ -2,10 +2,12 @@
 //! nothing is validated again.
 
 mod accept;
+mod access;
 mod encryption;
 pub mod fault;
 pub mod file;
 mod files;
+mod keys;
 mod origin;
 mod property;
 mod protection;

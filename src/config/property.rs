@@ -4,9 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use http::HeaderName;
-use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use crate::domain::headers::change::{Side, is_ours};
@@ -14,17 +12,12 @@ use crate::domain::headers::cors::Cors;
 use crate::domain::manifest::base::Hosts;
 use crate::domain::manifest::{self, encoding};
 use crate::domain::policy::Rules;
-use crate::domain::policy::access::{self, Access, Checked, Place};
+use crate::domain::policy::access::Access;
 use crate::domain::policy::salt::Salt;
 use crate::domain::session::carrier::{CookieSettings, SameSite};
-use crate::domain::session::verify::SESSION_ID_BYTES_MAX;
 use crate::domain::session::{self, Sessions};
-use crate::domain::token::address::AddressMatch;
-use crate::domain::token::dialect::Verifier;
-use crate::domain::token::edgeauth::{self, Delimiters};
 use crate::domain::token::key::Secret;
 use crate::domain::token::keys::Keys;
-use crate::domain::token::presented::Location;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostPattern;
 use crate::edge::property::{Caching, Carrier, Lifetimes, ObjectLifetimes, Property, Upstream};
@@ -33,10 +26,12 @@ use crate::geo::Geo;
 use crate::lab::origin::Streams;
 use crate::telemetry::metrics::Metrics;
 
-use super::accept::{status, whole_seconds};
+use super::accept::whole_seconds;
 use super::fault::Judge;
+use super::file::access::Encoding;
+use super::keys::Reader;
 use super::units::AutoSpan;
-use super::{encryption, file, origin, protection, rules, secret};
+use super::{access, encryption, file, origin, protection, rules};
 
 /// A property with what the whole file has to know of it.
 pub struct Accepted {
@@ -86,15 +81,22 @@ pub fn accept(
         );
         return None;
     };
-    let keys = keys(&name, access, folder, judge, warnings);
-    let salt = read_secret(access.get_ref().salt.as_ref(), "salt", folder, judge, |text, _| {
-        Secret::from_text(text).ok()
-    });
-    let expired = status(&access.get_ref().expired_status, &[403, 410], "expired_status", judge);
-    let policy = policy(&name, &typed, access, &keys, salt.flatten(), judge);
-    let cors = cors(&typed, access.get_ref(), judge);
-    let fingerprints =
-        keys.iter().map(|named| format!("{} {}", named.name, fingerprint(&named.key))).collect::<Vec<_>>();
+    let mut reader = Reader { property: &name, folder, judge, warnings };
+    let accepted = access::accept(access, &mut reader);
+    let session_key = typed.session.key.as_ref();
+    let session_key = session_key.and_then(|key| reader.secret(key, "session key", Encoding::Hex));
+    let session_name = access::token_name(&typed.session.name, "[property.session] name", &mut reader);
+    let Some(accepted) = accepted else {
+        // What else is wrong is told as well.
+        let _ = (cors(&typed, &[], judge), cookie(&typed.session.cookie, judge));
+        return None;
+    };
+    check_names(&typed, &accepted.names, &session_name, judge);
+    let expired = accepted.expired;
+    let token_names: Vec<String> = accepted.names.iter().cloned().chain([session_name]).collect();
+    let cors = cors(&typed, &token_names, judge);
+    let (fingerprints, key_names) = (accepted.fingerprints.clone(), accepted.key_names());
+    let policy = policy(&name, &typed, access, accepted, session_key, judge);
     let summary = format!(
         "{name}: {} -> {}; {}; sessions by {}",
         hosts.iter().map(|(pattern, _)| pattern.to_string()).collect::<Vec<_>>().join(", "),
@@ -103,14 +105,16 @@ pub fn accept(
         carrier_name(typed.session.carrier),
     );
     let (policy, property_metrics) = (policy?, Arc::new(metrics.property(&name)));
-    property_metrics.register_keys(keys.names());
+    property_metrics.register_keys(key_names);
     let shared_name: Arc<str> = name.as_str().into();
-    let is_open = access.get_ref().action == file::Action::Open;
+    let is_open = access.get_ref().action == file::access::Action::Open;
     let encryption = typed.encryption.as_ref().and_then(|encryption| {
         encryption::accept(encryption, &shared_name, &typed.session, is_open, folder, judge)
     });
-    let (caching, result_header) = (caching(&typed.cache), result_header(access.get_ref(), &typed, judge));
-    let ruling = ruling(&typed, access.get_ref(), shared, &caching, result_header.as_ref(), judge);
+    let caching = caching(&typed.cache);
+    let result_header = result_header(access.get_ref(), &token_names, judge);
+    let has_keys = !is_open;
+    let ruling = ruling(&typed, has_keys, &token_names, shared, &caching, result_header.as_ref(), judge);
     let property = Property {
         encryption,
         metrics: property_metrics,
@@ -177,7 +181,8 @@ fn caching(typed: &file::PropertyCache) -> Caching {
 /// The property's rules, and what they may refer to.
 fn ruling(
     typed: &file::Property,
-    access: &file::Access,
+    has_keys: bool,
+    token_names: &[String],
     shared: Shared<'_>,
     caching: &Caching,
     result_header: Option<&HeaderName>,
@@ -186,12 +191,12 @@ fn ruling(
     let origins: Vec<Arc<str>> =
         std::iter::once("".into()).chain(typed.origins.keys().map(|name| name.as_str().into())).collect();
     let told = result_header.map_or("", HeaderName::as_str);
-    let tokens = [access.name.get_ref().as_str(), typed.session.name.get_ref().as_str(), told];
+    let tokens: Vec<&str> = token_names.iter().map(String::as_str).chain([told]).collect();
     let around = rules::Around {
         property: typed.name.get_ref(),
         origins: &origins,
         tokens: &tokens,
-        has_keys: access.action != file::Action::Open,
+        has_keys,
         has_country: shared.geo.country.is_some(),
         has_asn: shared.geo.asn.is_some(),
         caching,
@@ -217,20 +222,6 @@ fn upstreams(
                 format!("[property.origins] \"{name}\" is no name"),
                 "use letters, digits, - and _",
             );
-        }
-        for token in typed
-            .access
-            .iter()
-            .map(|access| access.get_ref().name.get_ref())
-            .chain([typed.session.name.get_ref()])
-        {
-            if origin.cookies.contains(token) {
-                judge.fault(
-                    origin.urls.span(),
-                    format!("[property.origin] cookies lists \"{token}\", which is a token"),
-                    "take it out: a token never goes to the origin",
-                );
-            }
         }
         upstreams.push(origin::source(origin, shared.folder, judge, shared.lab, warnings).map(|source| {
             Upstream {
@@ -286,108 +277,65 @@ fn token_hosts(
     Hosts::new(&own, &token_hosts).ok()
 }
 
-/// The property's keys by name, the primary first.
-fn keys(
-    property: &str,
-    access: &Spanned<file::Access>,
-    folder: &Path,
-    judge: &mut Judge,
-    warnings: &mut Vec<String>,
-) -> Keys<Secret> {
-    let typed = access.get_ref();
-    if typed.action == file::Action::Open {
-        return Keys::new(Vec::new());
-    }
-    if typed.key.is_none() {
-        judge.fault(
-            access.span(),
-            format!("the property \"{property}\" has no key"),
-            "add key = { env = \"SLUICEGATE_KEY\" }; make one with: openssl rand -hex 16",
-        );
-    }
-    let mut keys = Vec::new();
-    for (name, source) in [("key", typed.key.as_ref()), ("transition_key", typed.transition_key.as_ref())] {
-        let key = read_secret(source, name, folder, judge, |text, inline| {
-            if inline {
-                warnings.push(format!("the {name} of the property \"{property}\" stands in the configuration; keep it in the environment or a file"));
-            }
-            Secret::from_hex(text).map_err(|error| error.to_string())
-        });
-        match key {
-            Some(Ok(key)) => keys.push((name, key)),
-            Some(Err(error)) => {
-                let place = source.map(Spanned::span).unwrap_or_default();
+/// A token has one name, and is nobody else's.
+fn check_names(typed: &file::Property, names: &[String], session_name: &str, judge: &mut Judge) {
+    for token in names.iter().map(String::as_str).chain([session_name]) {
+        for origin in std::iter::once(&typed.origin).chain(typed.origins.values()) {
+            if origin.cookies.iter().any(|cookie| cookie == token) {
                 judge.fault(
-                    place,
-                    format!("[property.access] {name}: {error}"),
-                    "a key is an even number of hex digits; make one with: openssl rand -hex 16",
+                    origin.urls.span(),
+                    format!("[property.origin] cookies lists \"{token}\", which is a token"),
+                    "take it out: a token never goes to the origin",
                 );
             }
-            None => {}
         }
     }
-    Keys::of(keys)
-}
-
-fn read_secret<T>(
-    source: Option<&Spanned<secret::Source>>,
-    name: &str,
-    folder: &Path,
-    judge: &mut Judge,
-    accept: impl FnOnce(&str, bool) -> T,
-) -> Option<T> {
-    let source = source?;
-    match source.get_ref().read(folder) {
-        Ok(read) => Some(accept(&read.text, read.inline)),
-        Err(error) => {
-            judge.fault(source.span(), format!("[property.access] {name}: {error}"), "");
-            None
-        }
+    if names.iter().any(|name| name == session_name) {
+        judge.fault(
+            typed.session.name.span(),
+            "the session token has the access token's name",
+            "give them two names, such as hdnts and hdntl",
+        );
     }
-}
-
-/// Eight digits by which a key is told from another without being shown.
-fn fingerprint(key: &Secret) -> String {
-    let digest = Sha256::digest([b"sluicegate fingerprint ".as_slice(), key.expose()].concat());
-    digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn policy(
     name: &str,
     typed: &file::Property,
-    access: &Spanned<file::Access>,
-    keys: &Keys<Secret>,
-    salt_of_access: Option<Secret>,
+    access: &Spanned<file::access::Access>,
+    accepted: access::Accepted,
+    session_key: Option<Secret>,
     judge: &mut Judge,
 ) -> Option<Rules> {
     let session = &typed.session;
-    let session_name = token_name(&session.name, "[property.session] name", judge);
-    let access_name = token_name(&access.get_ref().name, "[property.access] name", judge);
-    if session_name == access_name {
-        judge.fault(
-            session.name.span(),
-            "the session token has the access token's name",
-            "give them two names, such as hdnts and hdntl",
-        );
-    }
-    let salt_of_session = match &salt_of_access {
-        Some(fixed) => Salt::Fixed(fixed.clone()),
+    let session_name = session.name.get_ref().clone();
+    let mut token_names = accepted.names;
+    token_names.push(session_name.clone());
+    let salt_of_session = match accepted.salt {
+        Some(fixed) => Salt::Fixed(fixed),
         None if session.salt_headers.is_empty() => Salt::None,
         None => {
             Salt::Headers(session.salt_headers.iter().filter_map(|name| header_name(name, judge)).collect())
         }
     };
-    let match_bits = address_match(access.get_ref(), judge);
-    let is_open = access.get_ref().action == file::Action::Open;
-    let mut token_names = vec![session_name.clone()];
-    if !is_open {
-        token_names.insert(0, access_name.clone());
-    }
-    let checked = access_rules(access.get_ref(), &access_name, keys, salt_of_access, match_bits, judge);
-    // An open property mints nothing; its sessions have a key of no use to anybody.
-    let unused = Secret::from_bytes(crate::entropy::bytes::<32>().to_vec()).ok()?;
-    let session_keys = if is_open { Keys::of([("key", unused)]) } else { keys.clone() };
+    let session_keys = match (session_key, &accepted.access) {
+        (Some(key), _) => Keys::of([(access::SESSION_KEY, key)]),
+        // An open property mints nothing; its sessions have a key of no use to anybody.
+        (None, Access::Open) => {
+            Keys::of([("key", Secret::from_bytes(crate::entropy::bytes::<32>().to_vec()).ok()?)])
+        }
+        (None, Access::Checked(_)) => accepted.keys,
+    };
     if session_keys.is_empty() {
+        if !judge.has_faults() {
+            judge.fault(
+                access.span(),
+                format!(
+                    "the property \"{name}\" has no secret key: sessions cannot be signed with a public one"
+                ),
+                "add key = { env = \"SLUICEGATE_SESSION_KEY\" } to [property.session]",
+            );
+        }
         return None;
     }
     let has = |part| session.carry.contains(&part);
@@ -403,10 +351,10 @@ fn policy(
         pause_allowance: session.pause_allowance.0,
         renew: session.renew,
         age_max: session.age_max.0,
-        address_match: match_bits,
+        address_match: accepted.address_match,
     };
     Some(Rules {
-        access: if is_open { Access::Open } else { Access::Checked(Box::new(checked?)) },
+        access: accepted.access,
         sessions: Sessions::new(name, &session_keys, settings),
         session_name,
         token_names,
@@ -415,117 +363,18 @@ fn policy(
     })
 }
 
-fn access_rules(
-    typed: &file::Access,
-    name: &str,
-    keys: &Keys<Secret>,
-    salt: Option<Secret>,
-    address_match: AddressMatch,
-    judge: &mut Judge,
-) -> Option<Checked> {
-    let algorithm = typed.algorithm.get_ref().parse();
-    if algorithm.is_err() {
-        judge.fault(
-            typed.algorithm.span(),
-            format!("algorithm = \"{}\" is not known", typed.algorithm.get_ref()),
-            "use sha256, sha1 or md5",
-        );
-    }
-    if !(1..=SESSION_ID_BYTES_MAX).contains(&typed.session_id_max) {
-        judge.fault(
-            0..0,
-            format!("[property.access] session_id_max = {} cannot be kept", typed.session_id_max),
-            "write a number from 1 to 64, the longest session id that a session carries on",
-        );
-    }
-    if typed.locations.is_empty() {
-        judge.fault(
-            0..0,
-            "[property.access] locations is empty: no token could ever be shown",
-            "list query, cookie or header",
-        );
-    }
-    if keys.is_empty() {
-        return None;
-    }
-    let settings = edgeauth::Settings {
-        keys: keys.clone(),
-        salts: salt.into_iter().collect(),
-        algorithm: algorithm.ok()?,
-        escape_inputs: typed.escape_inputs,
-        ignore_query: typed.ignore_query,
-        expiry_skew: typed.clock_skew.0,
-        start_skew: typed.start_skew.0,
-        expiry_ahead_max: typed.expiry_ahead_max.map(|span| span.0),
-        address_match,
-        delimiters: Delimiters::default(),
-        limits: edgeauth::Limits {
-            token_bytes_max: typed.limits.token.bytes(),
-            fields_max: typed.limits.fields,
-            acl_patterns_max: typed.limits.acl_alternatives,
-            acl_bytes_max: typed.limits.acl.bytes(),
-            session_id_bytes_max: typed.session_id_max,
-        },
-    };
-    let place = |location: &file::Location| Place {
-        location: match location {
-            file::Location::Query => Location::Query,
-            file::Location::Cookie => Location::Cookie,
-            file::Location::Header => Location::Header,
-            file::Location::Path => Location::Path,
-        },
-        name: name.to_owned(),
-    };
-    let places = typed.locations.iter().map(place).collect();
-    let action = match typed.action {
-        file::Action::VerifyOnly => access::Action::VerifyOnly,
-        file::Action::Deny | file::Action::Open => access::Action::Deny,
-    };
-    let verifier = Verifier::EdgeAuth(edgeauth::verify::Verifier::new(settings));
-    Some(Checked { verifier: ArcSwap::from_pointee(verifier), places, action })
-}
-
-fn address_match(typed: &file::Access, judge: &mut Judge) -> AddressMatch {
-    for (prefix, most, key) in
-        [(&typed.ipv4_prefix, 32, "ipv4_prefix"), (&typed.ipv6_prefix, 128, "ipv6_prefix")]
-    {
-        let bits = *prefix.get_ref();
-        if bits == 0 || bits > most {
-            judge.fault(
-                prefix.span(),
-                format!("{key} = {bits} is no prefix length"),
-                format!("write a number from 1 to {most}; {most} compares the whole address"),
-            );
-        }
-    }
-    AddressMatch { v4_bits: *typed.ipv4_prefix.get_ref(), v6_bits: *typed.ipv6_prefix.get_ref() }
-}
-
-/// A token's name: a parameter, a cookie, a header and a path component at once.
-fn token_name(typed: &Spanned<String>, key: &str, judge: &mut Judge) -> String {
-    let name = typed.get_ref();
-    let is_name = !name.is_empty()
-        && name.len() <= 64
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    if !is_name {
-        judge.fault(
-            typed.span(),
-            format!("{key} = \"{name}\" is no name"),
-            "use 1 to 64 letters, digits, - and _, such as hdnts",
-        );
-    }
-    name.clone()
-}
-
 /// The header in which the origin of a property that only verifies is told the result; `None` where it is not told.
-fn result_header(access: &file::Access, typed: &file::Property, judge: &mut Judge) -> Option<HeaderName> {
+fn result_header(
+    access: &file::access::Access,
+    token_names: &[String],
+    judge: &mut Judge,
+) -> Option<HeaderName> {
     if access.result_header.get_ref().is_empty() {
         return None;
     }
     let name = header_name(&access.result_header, judge)?;
     let text = name.as_str();
-    let tokens = [access.name.get_ref(), typed.session.name.get_ref()];
-    let is_token = tokens.iter().any(|token| token.eq_ignore_ascii_case(text));
+    let is_token = token_names.iter().any(|token| token.eq_ignore_ascii_case(text));
     let is_ours = is_ours(&name, Side::Request) && !text.starts_with("sluicegate-");
     if is_token || is_ours || text == "sluicegate-debug" {
         judge.fault(
@@ -549,7 +398,7 @@ fn header_name(typed: &Spanned<String>, judge: &mut Judge) -> Option<HeaderName>
     name
 }
 
-fn cors(typed: &file::Property, access: &file::Access, judge: &mut Judge) -> Cors {
+fn cors(typed: &file::Property, token_names: &[String], judge: &mut Judge) -> Cors {
     let mut origins = Vec::new();
     for origin in &typed.cors.origins {
         let text = origin.get_ref();
@@ -564,8 +413,7 @@ fn cors(typed: &file::Property, access: &file::Access, judge: &mut Judge) -> Cor
         }
         origins.push(text.clone());
     }
-    let names = [access.name.get_ref().clone(), typed.session.name.get_ref().clone()];
-    Cors::new(&origins, typed.cors.credentials, whole_seconds(typed.cors.max_age.0), &names)
+    Cors::new(&origins, typed.cors.credentials, whole_seconds(typed.cors.max_age.0), token_names)
 }
 
 fn cookie(typed: &file::Cookie, judge: &mut Judge) -> CookieSettings {

@@ -1,16 +1,32 @@
 //! Where a secret comes from: the environment, a file, or (for a laptop) the configuration itself.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-/// A secret as typed: exactly one of `env`, `file`, `hex`, `text`.
+use super::units::Span;
+
+/// How long a command may take to give its secret, where nothing is said.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest secret that is read from a command.
+const COMMAND_BYTES_MAX: u64 = 64 << 10;
+
+/// A secret as typed: exactly one of `env`, `file`, `command`, `hex`, `text`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     env: Option<String>,
     file: Option<PathBuf>,
+    /// A program with its arguments that writes the secret.
+    command: Option<Vec<String>>,
+    /// How long it may take; 10 s where nothing is said.
+    timeout: Option<Span>,
     hex: Option<Zeroizing<String>>,
     text: Option<Zeroizing<String>>,
 }
@@ -37,7 +53,7 @@ impl std::fmt::Debug for Read {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error("a secret needs exactly one of env, file, hex, text; {0} are given")]
+    #[error("a secret needs exactly one of env, file, command, hex, text; {0} are given")]
     Count(usize),
     #[error(
         "the environment variable {0} is not set; export it, for example: export {0}=$(openssl rand -hex 16)"
@@ -47,6 +63,8 @@ pub enum SecretError {
     NotUnicode(String),
     #[error("cannot read the secret's file {path}: {error}")]
     File { path: String, error: std::io::Error },
+    #[error("the command {program} for a secret {problem}")]
+    Command { program: String, problem: String },
     #[error("the secret from {0} is empty")]
     Empty(String),
 }
@@ -56,6 +74,7 @@ impl Source {
     pub fn read(&self, folder: &Path) -> Result<Read, SecretError> {
         let given = usize::from(self.env.is_some())
             + usize::from(self.file.is_some())
+            + usize::from(self.command.is_some())
             + usize::from(self.hex.is_some())
             + usize::from(self.text.is_some());
         if given != 1 {
@@ -72,6 +91,12 @@ impl Source {
                 path.display().to_string(),
                 false,
             )
+        } else if let Some(words) = &self.command {
+            let timeout = self.timeout.map_or(COMMAND_TIMEOUT, |timeout| timeout.0);
+            let program = words.first().cloned().unwrap_or_default();
+            let text = output(words, folder, timeout)
+                .map_err(|problem| SecretError::Command { program: program.clone(), problem })?;
+            (text, format!("the command {program}"), false)
         } else {
             let text = self.hex.clone().or_else(|| self.text.clone()).unwrap_or_default();
             (text, "the configuration".to_owned(), true)
@@ -80,6 +105,11 @@ impl Source {
             return Err(SecretError::Empty(from));
         }
         Ok(Read { text, inline })
+    }
+
+    /// Whether it stands in the configuration as hex digits, whatever else would be expected of it.
+    pub fn is_hex(&self) -> bool {
+        self.hex.is_some()
     }
 
     /// The name of the environment variable, when that is where the secret comes from.
@@ -105,4 +135,42 @@ fn environment(name: &str) -> Result<Zeroizing<String>, SecretError> {
         Err(std::env::VarError::NotPresent) => Err(SecretError::Unset(name.to_owned())),
         Err(std::env::VarError::NotUnicode(_)) => Err(SecretError::NotUnicode(name.to_owned())),
     }
+}
+
+/// What a command writes to its output, less the line's end. It runs in the folder of the configuration, without input.
+fn output(words: &[String], folder: &Path, timeout: Duration) -> Result<Zeroizing<String>, String> {
+    let [program, arguments @ ..] = words else {
+        return Err("has no words; write command = [\"program\", \"argument\"]".to_owned());
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    if !folder.as_os_str().is_empty() {
+        command.current_dir(folder);
+    }
+    let mut child = command.spawn().map_err(|error| format!("cannot run: {error}"))?;
+    let written = child.stdout.take().ok_or("has no output")?;
+    let (sender, receiver) = mpsc::channel();
+    let reading = std::thread::Builder::new().name("secret".to_owned()).spawn(move || {
+        let mut text = Zeroizing::new(String::new());
+        let read = written.take(COMMAND_BYTES_MAX + 1).read_to_string(&mut text);
+        // Nobody waits any more for one that came too late.
+        let _ = sender.send(read.map(|_| text));
+    });
+    reading.map_err(|error| format!("cannot be read: {error}"))?;
+    let Ok(read) = receiver.recv_timeout(timeout) else {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(format!("took longer than {timeout:?}; set timeout, or make it faster"));
+    };
+    let text = read.map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > COMMAND_BYTES_MAX {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(format!("writes more than {COMMAND_BYTES_MAX} bytes"));
+    }
+    let status = child.wait().map_err(|error| format!("cannot be waited for: {error}"))?;
+    if !status.success() {
+        return Err(format!("failed: {status}"));
+    }
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }

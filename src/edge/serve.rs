@@ -81,11 +81,9 @@ impl Edge {
         let mut response = if let Some(property) = terms.properties.select(caller.host, caller.port) {
             let property = property.clone();
             record.belongs_to(&property.name, &property.metrics);
-            let bare = property.rules.access.bare_path(parts.uri.path());
-            // A path that disguises its token is not written down at all.
-            let path = bare.as_ref().map_or("/[redacted]", |bare| bare.path.as_ref());
+            let path = property.rules.access.path_for_logs(parts.uri.path());
             let names = &property.rules.token_names;
-            record.describe(&parts, caller.client, caller.scheme, caller.host, path, names);
+            record.describe(&parts, caller.client, caller.scheme, caller.host, &path, names);
             let mut course = Course::default();
             let answered = self.journey(&property, &parts, &caller, &mut record, &mut course).await;
             let mut response =

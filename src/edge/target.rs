@@ -9,6 +9,7 @@ use crate::domain::policy;
 use crate::domain::policy::access::Access;
 use crate::domain::session::carrier;
 use crate::domain::token::presented::Head;
+use crate::domain::token::reason::Reason;
 use crate::domain::uri::{path, query};
 
 use super::error::EdgeError;
@@ -39,6 +40,9 @@ impl<'a> Target<'a> {
         let split = carrier::split_path(uri.path(), session_name)?;
         let bare = property.rules.access.bare_path(&split.path)?;
         let path = path::normalise(&bare.path)?.into_owned();
+        if property.rules.access.hides_token(&path) {
+            return Err(Reason::Malformed.into());
+        }
         let query = uri.query().unwrap_or_default();
         let plain_query = match &property.rules.access {
             Access::Checked(_) => query::without(query, &property.rules.token_names),

@@ -7,5 +7,6 @@ mod curl;
 mod encryption;
 mod ffmpeg;
 mod gstreamer;
+mod nginx;
 mod program;
 mod tool;

@@ -20,6 +20,8 @@ pub enum Tool {
     /// Chromium, driven by node with the packages of `package.json`.
     Chromium,
     Gstreamer,
+    /// Not a player: the judge of secure links.
+    Nginx,
 }
 
 impl Tool {
@@ -30,6 +32,7 @@ impl Tool {
             Self::Ffmpeg => "ffmpeg",
             Self::Chromium => "chromium",
             Self::Gstreamer => "gstreamer",
+            Self::Nginx => "nginx",
         }
     }
 
@@ -43,6 +46,7 @@ impl Tool {
             Self::Curl => absent(&["curl"]),
             Self::Ffmpeg => absent(&["ffmpeg", "ffprobe"]),
             Self::Gstreamer => absent(&["gst-launch-1.0"]),
+            Self::Nginx => absent(&["/usr/sbin/nginx"]),
             Self::Chromium => absent(&["node", "/usr/bin/chromium"]).or_else(|| {
                 (!folder().join("node_modules").is_dir()).then(|| "node_modules (run npm ci)".to_owned())
             }),

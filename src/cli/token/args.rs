@@ -1,6 +1,6 @@
 //! The flags of `sluicegate token`; those of the SDKs, in their spellings.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Clone, Debug, Args)]
 pub struct TokenArgs {
@@ -26,10 +26,12 @@ pub enum Command {
 /// What signing and verifying have to agree on.
 #[derive(Clone, Debug, Args)]
 pub struct SigningArgs {
-    /// Name of the access token
-    #[arg(short = 'n', long, alias = "token_name", default_value = "hdnts")]
-    pub token_name: String,
-    /// The key, in hex; better given by the environment
+    /// Name of the access token; unless given, the dialect's: hdnts, st, edge-cache-token
+    #[arg(short = 'n', long, alias = "token_name")]
+    pub token_name: Option<String>,
+    #[command(flatten)]
+    pub other: DialectArgs,
+    /// The key, in hex unless --key-encoding says otherwise; better given by the environment
     #[arg(short, long, env = "SLUICEGATE_KEY", hide_env_values = true, allow_hyphen_values = true)]
     pub key: Option<String>,
     /// sha256, sha1 or md5
@@ -52,6 +54,62 @@ pub struct SigningArgs {
     pub now: Option<String>,
 }
 
+/// What an access token is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    #[default]
+    Edgeauth,
+    #[value(name = "secure_link", alias = "secure-link")]
+    SecureLink,
+    #[value(name = "media_cdn", alias = "media-cdn")]
+    MediaCdn,
+}
+
+impl Dialect {
+    /// The name of the token, unless another is given.
+    pub const fn token_name(self) -> &'static str {
+        match self {
+            Self::Edgeauth => "hdnts",
+            Self::SecureLink => "st",
+            Self::MediaCdn => "edge-cache-token",
+        }
+    }
+}
+
+/// How a key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyEncoding {
+    Hex,
+    Base64,
+    Text,
+}
+
+/// What the other dialects have to agree on.
+#[derive(Clone, Debug, Args)]
+pub struct DialectArgs {
+    /// What the token is
+    #[arg(long, value_enum, default_value_t)]
+    pub dialect: Dialect,
+    /// How the key is written; unless given: hex (edgeauth), text (`secure_link`), base64 (`media_cdn`)
+    #[arg(long, value_enum)]
+    pub key_encoding: Option<KeyEncoding>,
+    /// `secure_link`: what is hashed, with $secret in the secret's place
+    #[arg(long, default_value = "$secret$uri$expires")]
+    pub expression: String,
+    /// `secure_link`: the parameter with the end
+    #[arg(long, default_value = "e")]
+    pub expires_name: String,
+    /// `secure_link`: what stands before a token in a path, such as /p
+    #[arg(long)]
+    pub path_prefix: Option<String>,
+    /// `media_cdn`: the key is Ed25519, private to mint and public to verify
+    #[arg(long)]
+    pub ed25519: bool,
+    /// A request header, as name=value: signed when minting (`media_cdn`), sent when judging; may be repeated
+    #[arg(long = "request-header", value_name = "NAME=VALUE")]
+    pub request_headers: Vec<String>,
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct MintArgs {
     #[command(flatten)]
@@ -71,6 +129,12 @@ pub struct MintArgs {
     /// A pattern of the paths it opens, such as "/live/*"; may be repeated
     #[arg(short, long)]
     pub acl: Vec<String>,
+    /// `media_cdn`: the beginning of the URLs it opens, with scheme and host
+    #[arg(long)]
+    pub url_prefix: Option<String>,
+    /// `media_cdn`: the networks it is for, separated by commas
+    #[arg(long)]
+    pub ip_ranges: Option<String>,
     /// The one client address it is for
     #[arg(short, long)]
     pub ip: Option<String>,
@@ -94,14 +158,31 @@ pub struct MintArgs {
     pub verbose: bool,
 }
 
+impl SigningArgs {
+    /// The token's name, given or the dialect's.
+    pub fn name(&self) -> &str {
+        self.token_name.as_deref().unwrap_or(self.other.dialect.token_name())
+    }
+}
+
+impl InspectArgs {
+    /// The token's name, given or the dialect's.
+    pub fn name(&self) -> &str {
+        self.token_name.as_deref().unwrap_or(self.dialect.token_name())
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct InspectArgs {
     /// A URL with a token, or a token, with or without its name
     #[arg(allow_hyphen_values = true)]
     pub input: String,
-    /// Name of the access token
-    #[arg(short = 'n', long, alias = "token_name", default_value = "hdnts")]
-    pub token_name: String,
+    /// What the token is
+    #[arg(long, value_enum, default_value_t)]
+    pub dialect: Dialect,
+    /// Name of the access token; unless given, the dialect's: hdnts, st, edge-cache-token
+    #[arg(short = 'n', long, alias = "token_name")]
+    pub token_name: Option<String>,
     /// Name of the session token
     #[arg(long, default_value = "hdntl")]
     pub session_name: String,

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use http::{HeaderName, HeaderValue};
+
 use super::BadInput;
-use super::args::SigningArgs;
+use super::args::{Dialect, MintArgs, SigningArgs};
 use crate::domain::session::carrier::{sole, split_path};
 use crate::domain::token::edgeauth::Delimiters;
+use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::Algorithm;
 use crate::domain::uri::{escape, path, query};
 
@@ -46,6 +49,37 @@ pub(super) fn delimiter(name: &str, text: &str) -> Result<char, BadInput> {
     }
 }
 
+/// Request headers, as `name=value`.
+pub(super) fn headers(args: &SigningArgs) -> Result<Vec<(String, String)>, BadInput> {
+    let pair = |text: &String| {
+        let split = text.split_once('=').filter(|(name, value)| {
+            HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok()
+        });
+        split.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| {
+            BadInput::new("request header", format_args!("{text:?} is no header; write name=value"))
+        })
+    };
+    args.other.request_headers.iter().map(pair).collect()
+}
+
+/// The end that is signed: as given, or the window from now.
+pub(super) fn end(args: &MintArgs, start: Option<u64>, now: UnixTime) -> Result<u64, BadInput> {
+    if let Some(end) = &args.end_time {
+        return number("end time", end);
+    }
+    let window = args.window.as_deref().map(|text| number("window", text)).transpose()?.unwrap_or(0);
+    if window == 0 {
+        return Err(BadInput::new(
+            "end time",
+            "neither an end nor a window above 0 is given; give one of them",
+        ));
+    }
+    start
+        .unwrap_or(now.as_secs())
+        .checked_add(window)
+        .ok_or_else(|| BadInput::new("window", format_args!("{window} seconds end beyond the range of time")))
+}
+
 /// A name that can stand before `=` in a query, a cookie, or a path.
 pub(super) fn name(text: &str) -> Result<&str, BadInput> {
     let is_plain = !text.is_empty()
@@ -64,6 +98,16 @@ pub(super) struct Target {
     pub(super) raw_path: String,
     pub(super) path: String,
     pub(super) query: String,
+    pub(super) asked: Asked,
+}
+
+/// The URL as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) scheme: String,
+    pub(super) authority: String,
+    /// Path and query, tokens and all.
+    pub(super) target: String,
 }
 
 /// What was typed: a URL that holds a token, or a token alone.
@@ -73,7 +117,12 @@ pub(super) enum Typed {
     Token { is_session: bool, value: String },
 }
 
-pub(super) fn typed(input: &str, access_name: &str, session_name: &str) -> Result<Typed, BadInput> {
+pub(super) fn typed(
+    input: &str,
+    access_name: &str,
+    session_name: &str,
+    dialect: Dialect,
+) -> Result<Typed, BadInput> {
     let input = input.trim();
     let has_scheme = input
         .split_once("://")
@@ -90,7 +139,7 @@ pub(super) fn typed(input: &str, access_name: &str, session_name: &str) -> Resul
     }
     let value = named(access_name).unwrap_or(input);
     let decoded = escape::decode(value).unwrap_or(Cow::Borrowed(value));
-    if !decoded.contains("hmac=") {
+    if dialect == Dialect::Edgeauth && !decoded.contains("hmac=") {
         return Err(BadInput::new(
             "input",
             format_args!("{input:?} is neither a URL nor a token; give either"),
@@ -108,9 +157,12 @@ fn marks(data: &str, session_name: &str) -> bool {
 
 /// Takes a URL apart without rewriting it.
 pub(super) fn target(url: &str, access_name: &str, session_name: &str) -> Result<Target, BadInput> {
-    let after_host = match url.split_once("://") {
-        Some((_, rest)) => rest.find(['/', '?', '#']).map_or("/", |at| &rest[at..]),
-        None => url,
+    let (scheme, authority, after_host) = match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, "/"), |at| rest.split_at(at));
+            (scheme, authority, path)
+        }
+        None => ("https", "", url),
     };
     let (resource, _) = after_host.split_once('#').unwrap_or((after_host, ""));
     let (raw_path, raw_query) = resource.split_once('?').unwrap_or((resource, ""));
@@ -131,5 +183,10 @@ pub(super) fn target(url: &str, access_name: &str, session_name: &str) -> Result
         path: normal.clone().into_owned(),
         raw_path: split.path.into_owned(),
         query: query::without(raw_query, &[access_name, session_name]).into_owned(),
+        asked: Asked {
+            scheme: scheme.to_ascii_lowercase(),
+            authority: authority.to_owned(),
+            target: resource.to_owned(),
+        },
     })
 }

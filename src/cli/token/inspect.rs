@@ -15,7 +15,8 @@ use crate::domain::uri::escape;
 pub(super) fn inspect(args: &InspectArgs, now: UnixTime) -> Result<Report, BadInput> {
     let now = time(args.now.as_deref(), now)?.as_secs();
     let delimiter = input::delimiter("field delimiter", &args.field_delimiter)?;
-    let (is_session, value) = match input::typed(&args.input, &args.token_name, &args.session_name)? {
+    let (is_session, value) = match input::typed(&args.input, args.name(), &args.session_name, args.dialect)?
+    {
         Typed::Token { is_session, value } => (is_session, value),
         Typed::Url(target) => match (target.session, target.access) {
             (Some(session), _) => (true, session),

@@ -3,22 +3,24 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
-use super::args::JudgeArgs;
+use super::args::{Dialect, JudgeArgs};
 use super::input::{self, Target, Typed};
 use super::inspect::human;
 use super::{BadInput, Report, key, time};
+use crate::domain::session::carrier::split_path;
 use crate::domain::session::{At, Sessions, Settings as SessionSettings};
-use crate::domain::token::edgeauth::Settings;
-use crate::domain::token::edgeauth::verify::Verifier;
+use crate::domain::token::dialect::Verifier;
+use crate::domain::token::edgeauth::{self, Settings};
 use crate::domain::token::explanation::{Explanation, Outcome};
 use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::Secret;
 use crate::domain::token::keys::Keys;
-use crate::domain::token::presented::Presented;
+use crate::domain::token::presented::{Head, Location, Presented};
 use crate::domain::token::reason::Reason;
-use crate::domain::uri::escape;
+use crate::domain::uri::{escape, path, query};
 
 pub(super) fn verify(args: &JudgeArgs, now: UnixTime) -> Result<Report, BadInput> {
     let case = Case::read(args, now)?;
@@ -55,6 +57,9 @@ pub(super) fn explain(args: &JudgeArgs, now: UnixTime) -> Result<Report, BadInpu
 struct Case<'a> {
     args: &'a JudgeArgs,
     target: Target,
+    /// Where the access token stood.
+    location: Location,
+    headers: HeaderMap,
     verifier: Verifier,
     keys: Keys<Secret>,
     client: IpAddr,
@@ -64,21 +69,25 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     fn read(args: &'a JudgeArgs, now: UnixTime) -> Result<Self, BadInput> {
         let signing = &args.signing;
-        let access_name = input::name(&signing.token_name)?;
+        let access_name = input::name(signing.name())?;
         let session_name = input::name(&args.session_name)?;
-        let primary = key("key", signing.key.as_deref())?;
-        let mut keys = vec![("key", primary.clone())];
-        if let Some(hex) = args.transition_key.as_deref() {
-            keys.push(("transition_key", key("transition key", Some(hex))?));
+        let mut keys = vec![("key", key("key", signing, signing.key.as_deref())?)];
+        if let Some(text) = args.transition_key.as_deref() {
+            keys.push(("transition_key", key("transition key", signing, Some(text))?));
         }
         let keys = Keys::of(keys);
+        let verifier = match signing.other.dialect {
+            Dialect::Edgeauth => edgeauth(args, &keys)?,
+            Dialect::SecureLink => super::secure_link::verifier(signing, keys.clone())?,
+            Dialect::MediaCdn => super::media_cdn::verifier(signing, &keys)?,
+        };
         let client = args.client.parse().map_err(|_| {
             BadInput::new(
                 "client",
                 format_args!("{:?} is no address; give one such as 203.0.113.7", args.client),
             )
         })?;
-        let target = match input::typed(&args.input, access_name, session_name)? {
+        let target = match input::typed(&args.input, access_name, session_name, signing.other.dialect)? {
             Typed::Url(target) => target,
             Typed::Token { is_session, value } => {
                 let path = args.path.as_deref().ok_or_else(|| {
@@ -89,22 +98,10 @@ impl<'a> Case<'a> {
                 Target { session, access, ..target }
             }
         };
-        let salts = signing
-            .salt
-            .as_deref()
-            .filter(|salt| !salt.is_empty())
-            .map(|salt| Secret::from_bytes(salt.into()));
-        let settings = Settings {
-            keys: keys.clone(),
-            salts: salts.transpose().map_err(|error| BadInput::new("salt", error))?.into_iter().collect(),
-            algorithm: input::algorithm(signing)?,
-            escape_inputs: signing.escape_early,
-            ignore_query: args.ignore_query,
-            delimiters: input::delimiters(signing)?,
-            ..Settings::with_key(primary)
-        };
+        let (target, location) = in_path(target, &verifier, access_name)?;
+        let headers = headers(&input::headers(signing)?);
         let now = time(signing.now.as_deref(), now)?;
-        Ok(Self { args, target, verifier: Verifier::new(settings), keys, client, now })
+        Ok(Self { args, target, location, headers, verifier, keys, client, now })
     }
 
     /// As the edge does: a session that verifies is enough; otherwise the access token counts, if there is one.
@@ -144,10 +141,21 @@ impl<'a> Case<'a> {
     }
 
     fn presented<'b>(&'b self, value: &'b str) -> Presented<'b> {
+        let asked = &self.target.asked;
         Presented {
+            value,
+            location: self.location,
+            path: &self.target.path,
             raw_path: &self.target.raw_path,
             query: &self.target.query,
-            ..Presented::for_path(value, &self.target.path, self.client)
+            client: self.client,
+            head: Head {
+                method: "GET",
+                scheme: &asked.scheme,
+                authority: &asked.authority,
+                target: &asked.target,
+                headers: &self.headers,
+            },
         }
     }
 
@@ -173,6 +181,50 @@ impl<'a> Case<'a> {
     }
 }
 
+fn edgeauth(args: &JudgeArgs, keys: &Keys<Secret>) -> Result<Verifier, BadInput> {
+    let signing = &args.signing;
+    let salt = signing.salt.as_deref().filter(|salt| !salt.is_empty());
+    let salt = salt.map(|salt| Secret::from_bytes(salt.into()));
+    let settings = Settings {
+        keys: keys.clone(),
+        salts: salt.transpose().map_err(|error| BadInput::new("salt", error))?.into_iter().collect(),
+        algorithm: input::algorithm(signing)?,
+        escape_inputs: signing.escape_early,
+        ignore_query: args.ignore_query,
+        delimiters: input::delimiters(signing)?,
+        ..Settings::with_key(key("key", signing, signing.key.as_deref())?)
+    };
+    Ok(Verifier::EdgeAuth(edgeauth::verify::Verifier::new(settings)))
+}
+
+/// The target without an access token that stands in its path, and the place where the token was found.
+fn in_path(mut target: Target, verifier: &Verifier, name: &str) -> Result<(Target, Location), BadInput> {
+    let refused = |reason| BadInput::new("url", format_args!("it carries no one token: {reason}"));
+    let parameters = verifier.parameters();
+    target.query = query::without(&target.query, &parameters).into_owned();
+    let (rest, value) = if verifier.leads_paths() {
+        match verifier.leading_token(&target.raw_path).map_err(refused)? {
+            Some(leading) => (target.raw_path[leading.bytes..].to_owned(), Some(leading.value.to_owned())),
+            None => (target.raw_path.clone(), None),
+        }
+    } else {
+        let split = split_path(&target.raw_path, name).map_err(refused)?;
+        (split.path.into_owned(), split.value.map(str::to_owned))
+    };
+    let Some(value) = value else { return Ok((target, Location::Query)) };
+    let path =
+        path::normalise(&rest).map_err(|error| BadInput::new("path", format_args!("{rest:?}: {error}")))?;
+    let path = path.into_owned();
+    Ok((Target { access: Some(value), path, raw_path: rest, ..target }, Location::Path))
+}
+
+pub(super) fn headers(pairs: &[(String, String)]) -> HeaderMap {
+    let parsed = pairs.iter().filter_map(|(name, value)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+    });
+    parsed.collect()
+}
+
 const fn session_cure(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::BadSignature => Some(
@@ -194,7 +246,8 @@ fn no_token(args: &JudgeArgs) -> BadInput {
         "url",
         format_args!(
             "it holds neither {} nor {}; add the token, or give it with --path",
-            args.signing.token_name, args.session_name
+            args.signing.name(),
+            args.session_name
         ),
     )
 }

@@ -11,8 +11,8 @@ use crate::domain::token::grant::UnixTime;
 
 pub(super) fn mint(args: &MintArgs, now: UnixTime) -> Result<Report, BadInput> {
     let signing = &args.signing;
-    let name = input::name(&signing.token_name)?;
-    let secret = key("key", signing.key.as_deref())?;
+    let name = input::name(signing.name())?;
+    let secret = key("key", signing, signing.key.as_deref())?;
     let request = MintRequest {
         key: &secret,
         algorithm: input::algorithm(signing)?,
@@ -72,7 +72,7 @@ fn target(args: &MintArgs) -> Result<Target, BadInput> {
     }
 }
 
-fn ip(args: &MintArgs) -> Result<Option<&str>, BadInput> {
+pub(super) fn ip(args: &MintArgs) -> Result<Option<&str>, BadInput> {
     match args.ip.as_deref().filter(|ip| !ip.is_empty()) {
         Some(ip) if address::parse(ip).is_none() => Err(BadInput::new(
             "ip",
@@ -82,7 +82,7 @@ fn ip(args: &MintArgs) -> Result<Option<&str>, BadInput> {
     }
 }
 
-fn session_id(args: &MintArgs) -> Result<Option<&str>, BadInput> {
+pub(super) fn session_id(args: &MintArgs) -> Result<Option<&str>, BadInput> {
     match args.session_id.as_deref() {
         Some(id) if id.len() > 64 || !id.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
             Err(BadInput::new(

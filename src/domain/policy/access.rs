@@ -10,7 +10,7 @@ use crate::domain::token::grant::{Grant, UnixTime};
 use crate::domain::token::jwt::package;
 use crate::domain::token::presented::{Location, Presented};
 use crate::domain::token::reason::Reason;
-use crate::domain::uri::query;
+use crate::domain::uri::{path, query};
 
 use super::{Request, cookies, texts};
 
@@ -66,6 +66,26 @@ impl Access {
             Self::Open => Ok(Bare { path: Cow::Borrowed(raw_path), token: None }),
             Self::Checked(checked) => checked.bare_path(raw_path),
         }
+    }
+
+    /// Whether a normal path still holds what would be an access token: written so that only another reader finds it there.
+    pub fn hides_token(&self, path: &str) -> bool {
+        self.bare_path(path).map_or(true, |bare| bare.token.is_some())
+    }
+
+    /// A path as it may be written down: without its access token, and not at all where it hides one.
+    pub fn path_for_logs<'a>(&self, raw_path: &'a str) -> Cow<'a, str> {
+        let hidden = Cow::Borrowed("/[redacted]");
+        let Ok(bare) = self.bare_path(raw_path) else { return hidden };
+        let leads_paths = match self {
+            Self::Open => false,
+            Self::Checked(checked) => checked.verifier.load().leads_paths(),
+        };
+        let hides = match path::normalise(&bare.path) {
+            Ok(normal) => self.hides_token(&normal),
+            Err(_) => leads_paths,
+        };
+        if hides { hidden } else { bare.path }
     }
 
     pub(super) fn verify(&self, request: &Request<'_>, now: UnixTime) -> Result<Grant, Reason> {

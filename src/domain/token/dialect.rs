@@ -11,13 +11,17 @@ use super::edgeauth;
 use super::explanation::Explanation;
 use super::grant::{Grant, UnixTime};
 use super::jwt;
+use super::media_cdn;
 use super::presented::Presented;
 use super::reason::Reason;
+use super::secure_link;
 
 /// The verifier of one property's access tokens.
 #[derive(Clone, Debug)]
 pub enum Verifier {
     EdgeAuth(edgeauth::verify::Verifier),
+    SecureLink(secure_link::Verifier),
+    MediaCdn(media_cdn::Verifier),
     Jwt(jwt::verify::Verifier),
     Cat(cat::verify::Verifier),
 }
@@ -35,6 +39,8 @@ impl Verifier {
     pub fn verify(&self, presented: &Presented<'_>, now: UnixTime) -> Result<Grant, Reason> {
         match self {
             Self::EdgeAuth(verifier) => verifier.verify(presented, now),
+            Self::SecureLink(verifier) => verifier.verify(presented, now),
+            Self::MediaCdn(verifier) => verifier.verify(presented, now),
             Self::Jwt(verifier) => verifier.verify(presented, now),
             Self::Cat(verifier) => verifier.verify(presented, now),
         }
@@ -44,6 +50,8 @@ impl Verifier {
     pub fn explain(&self, presented: &Presented<'_>, now: UnixTime) -> Explanation {
         match self {
             Self::EdgeAuth(verifier) => verifier.explain(presented, now),
+            Self::SecureLink(verifier) => verifier.explain(presented, now),
+            Self::MediaCdn(verifier) => verifier.explain(presented, now),
             Self::Jwt(verifier) => verifier.explain(presented, now),
             Self::Cat(verifier) => verifier.explain(presented, now),
         }
@@ -53,6 +61,8 @@ impl Verifier {
     pub fn key_names(&self) -> Vec<Arc<str>> {
         match self {
             Self::EdgeAuth(verifier) => verifier.key_names(),
+            Self::SecureLink(verifier) => verifier.key_names(),
+            Self::MediaCdn(verifier) => verifier.key_names(),
             Self::Jwt(verifier) => verifier.key_names(),
             Self::Cat(verifier) => verifier.key_names(),
         }
@@ -61,28 +71,31 @@ impl Verifier {
     /// Query parameters that belong to the token beside the one that bears its name.
     pub fn parameters(&self) -> Vec<&str> {
         match self {
-            Self::EdgeAuth(_) | Self::Jwt(_) | Self::Cat(_) => Vec::new(),
+            Self::EdgeAuth(_) | Self::MediaCdn(_) | Self::Jwt(_) | Self::Cat(_) => Vec::new(),
+            Self::SecureLink(verifier) => verifier.expires_name().into_iter().collect(),
         }
     }
 
     /// The token with which `raw_path` begins, in dialects that sign a directory and put the token before it.
-    pub fn leading_token<'a>(&self, _raw_path: &'a str) -> Result<Option<Leading<'a>>, Reason> {
+    pub fn leading_token<'a>(&self, raw_path: &'a str) -> Result<Option<Leading<'a>>, Reason> {
         match self {
-            Self::EdgeAuth(_) | Self::Jwt(_) | Self::Cat(_) => Ok(None),
+            Self::EdgeAuth(_) | Self::MediaCdn(_) | Self::Jwt(_) | Self::Cat(_) => Ok(None),
+            Self::SecureLink(verifier) => verifier.leading_token(raw_path),
         }
     }
 
     /// Whether a token in a path leads it ([`Verifier::leading_token`]); it is a component `name=…` otherwise.
     pub fn leads_paths(&self) -> bool {
         match self {
-            Self::EdgeAuth(_) | Self::Jwt(_) | Self::Cat(_) => false,
+            Self::EdgeAuth(_) | Self::MediaCdn(_) | Self::Jwt(_) | Self::Cat(_) => false,
+            Self::SecureLink(_) => true,
         }
     }
 
     /// Whether a token may also be a parameter of a path's segment, `;name=…` ([`jwt::package`]).
     pub fn takes_path_parameters(&self) -> bool {
         match self {
-            Self::EdgeAuth(_) | Self::Cat(_) => false,
+            Self::EdgeAuth(_) | Self::SecureLink(_) | Self::MediaCdn(_) | Self::Cat(_) => false,
             Self::Jwt(_) => true,
         }
     }

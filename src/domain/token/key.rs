@@ -7,7 +7,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::Sha256;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::base64url;
 
 /// Bytes that nobody may read: never empty, wiped when dropped, printed as `Secret(..)`.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -47,6 +49,14 @@ impl Secret {
     /// From a text, taken as its bytes.
     pub fn from_text(text: &str) -> Result<Self, KeyError> {
         Self::from_bytes(text.as_bytes().to_vec())
+    }
+
+    /// From base64 in either alphabet, padded or not, or from PEM, whose lines of dashes are passed over.
+    pub fn from_base64(text: &str) -> Option<Self> {
+        let lines = text.lines().filter(|line| !line.starts_with("-----"));
+        let joined = Zeroizing::new(lines.map(str::trim).collect::<String>());
+        let text = Zeroizing::new(joined.replace('+', "-").replace('/', "_"));
+        Self::from_bytes(base64url::decode_either(&text)?).ok()
     }
 
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, KeyError> {
@@ -247,6 +257,21 @@ mod tests {
         assert_eq!(Secret::from_hex("abc").err(), Some(KeyError::Odd));
         assert_eq!(Secret::from_hex("zz11").err(), Some(KeyError::NotHex));
         assert_eq!(Secret::from_text("").err(), Some(KeyError::Empty));
+    }
+
+    #[test]
+    fn base64_is_read_in_every_usual_writing() {
+        let key = Secret::from_bytes(vec![0xfb, 0xff, 0xfe, 0x01]).unwrap();
+        for text in [
+            "-__-AQ",
+            "-__-AQ==",
+            "+//+AQ==",
+            " +//+AQ \n",
+            "-----BEGIN X-----\n+//+\nAQ==\n-----END X-----\n",
+        ] {
+            assert_eq!(Secret::from_base64(text).unwrap().expose(), key.expose(), "{text}");
+        }
+        assert!(Secret::from_base64("").is_none() && Secret::from_base64("a b c").is_none());
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub mod judged_uri;
 pub mod jwt;
 pub mod key;
 pub mod keys;
+pub mod media_cdn;
 pub mod presented;
 pub mod reason;
+pub mod secure_link;
 pub mod signature;

@@ -28,8 +28,13 @@ impl LoggedEdge {
     /// An edge with the property `test` in front of `origin`. `format` is `text` or `json`; `extra` goes into the property.
     pub fn start(origin: &TestOrigin, format: &str, extra: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let key = if extra.lines().any(|line| line.starts_with("access")) {
+            String::new()
+        } else {
+            format!("access = {{ key = {{ hex = \"{KEY}\" }} }}")
+        };
         let text = format!(
-            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = '{}'\nformat = \"{format}\"\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\naccess = {{ key = {{ hex = \"{KEY}\" }} }}\n{extra}\n",
+            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = '{}'\nformat = \"{format}\"\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\n{key}\n{extra}\n",
             folder.path().join("access.log").display(),
             origin.address
         );
