@@ -90,7 +90,7 @@ impl EdgeError {
             Self::Origin(error) => match &**error {
                 OriginError::FirstByte(_) => StatusCode::GATEWAY_TIMEOUT,
                 OriginError::Busy(..) | OriginError::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
-                OriginError::Target => StatusCode::BAD_REQUEST,
+                OriginError::Target | OriginError::Upload(_) => StatusCode::BAD_REQUEST,
                 OriginError::Connect(_)
                 | OriginError::Closed(_)
                 | OriginError::Invalid(_)

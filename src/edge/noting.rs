@@ -40,7 +40,8 @@ pub fn count_error(property: &Property, error: &EdgeError) {
             | OriginError::UnaskedPart
             | OriginError::WrongPart(_)
             | OriginError::Redirects(_)
-            | OriginError::Target => metrics.origin_invalid.inc(),
+            | OriginError::Target
+            | OriginError::Upload(_) => metrics.origin_invalid.inc(),
         },
         EdgeError::Body(_)
         | EdgeError::UnaskedPart

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::http1::Socket;
 use super::settings::{Http2, TlsSettings};
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -85,6 +86,18 @@ impl Dialer {
     }
 }
 
+impl Dialer {
+    /// A connection for HTTP/1, polled by who uses it. `asked` is where to, for a dialer without a place of its own.
+    pub async fn socket(&self, asked: Option<&Uri>) -> Result<Socket, BoxError> {
+        let place = self.place.as_ref().or(asked).ok_or("there is no place to go to")?.clone();
+        let stream = self.clone().call(place).await?.stream;
+        Ok(match stream {
+            MaybeHttpsStream::Http(stream) => Socket::Plain(stream.into_inner()),
+            MaybeHttpsStream::Https(stream) => Socket::Tls(Box::new(stream.into_inner())),
+        })
+    }
+}
+
 fn tcp(resolver: Resolver, timeout: Duration) -> HttpConnector<Resolver> {
     let mut tcp = HttpConnector::new_with_resolver(resolver);
     tcp.enforce_http(false);
@@ -147,6 +160,12 @@ impl Service<Uri> for Dialer {
 impl std::fmt::Debug for Dialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dialer").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("born", &self.born).finish_non_exhaustive()
     }
 }
 

@@ -30,6 +30,8 @@ pub enum OriginError {
     Redirects(usize),
     #[error("the request's target cannot be sent to the origin")]
     Target,
+    #[error("the body of the request cannot be passed on: {0}")]
+    Upload(String),
 }
 
 /// Whose fault a failed attempt is, and what may follow.
@@ -50,7 +52,7 @@ pub enum Fault {
 impl OriginError {
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Busy(..) | Self::Crowded(_) | Self::Target => Fault::Request,
+            Self::Busy(..) | Self::Crowded(_) | Self::Target | Self::Upload(_) => Fault::Request,
             Self::Connect(_) | Self::FirstByte(_) | Self::Invalid(_) => Fault::Server,
             Self::Closed(_) => Fault::Connection,
             Self::HeadTooLarge(_)

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{HeaderMap, Method, Request};
-use http_body_util::Empty;
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Response};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::authorize::Authorizer;
+use super::body::Arriving;
 use super::error::OriginError;
+use super::http1::{Choice, Outgoing, Wait};
 use super::server::Server;
-use super::settings::{HealthSettings, ServerSettings};
-use super::target;
+use super::settings::HealthSettings;
+use super::upload::Upload;
 
 /// The checks of one origin. They end when this is dropped.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub struct Checks(AbortHandle);
 pub struct Checker {
     pub settings: HealthSettings,
     pub servers: Vec<Arc<Server>>,
-    pub host: Option<http::HeaderValue>,
+    pub host: Option<HeaderValue>,
     pub authorizer: Arc<Authorizer>,
 }
 
@@ -54,14 +55,7 @@ impl Drop for Checks {
 
 impl Checker {
     async fn check(&self, server: &Server, now: Duration) {
-        let timeout = self.settings.timeout;
-        let answer = match self.request(&server.settings, now) {
-            Ok(request) => {
-                let sent = server.pool.send(request, Instant::now() + timeout, timeout).await;
-                sent.map_err(|failed| failed.error)
-            }
-            Err(error) => Err(error),
-        };
+        let answer = self.answer(server, now).await;
         let is_healthy = match answer {
             Ok(answer) => self.settings.statuses.contains(&answer.status()),
             Err(error) => {
@@ -72,12 +66,29 @@ impl Checker {
         server.checked(is_healthy, &self.settings);
     }
 
-    fn request(&self, server: &ServerSettings, now: Duration) -> Result<Request<Empty<Bytes>>, OriginError> {
-        let uri = target::uri(&server.base, self.host.as_ref(), &self.settings.path)?;
+    async fn answer(&self, server: &Server, now: Duration) -> Result<Response<Arriving>, OriginError> {
+        let host = self.host.as_ref().unwrap_or(&server.host);
         let mut fields = HeaderMap::new();
-        fields.insert(http::header::HOST, target::host(&uri)?);
-        fields.insert(http::header::USER_AGENT, http::HeaderValue::from_static("sluicegate health check"));
+        fields.insert(HOST, host.clone());
+        fields.insert(USER_AGENT, HeaderValue::from_static("sluicegate health check"));
         self.authorizer.authorize(&Method::GET, &self.settings.path, &mut fields, now)?;
-        Ok(target::request(&Method::GET, uri, fields))
+        let timeout = self.settings.timeout;
+        let wait = Wait { deadline: Instant::now() + timeout, patience: timeout };
+        let send = async |choice| {
+            let request = Outgoing {
+                method: &Method::GET,
+                path_and_query: &self.settings.path,
+                host,
+                fields: &fields,
+                upload: &mut Upload::Nothing,
+            };
+            server.pool.send(request, choice, wait).await
+        };
+        let answer = match send(Choice::Any).await {
+            // A kept connection that the server closed says nothing of its health.
+            Err(failed) if failed.was_kept => send(Choice::New).await,
+            answer => answer,
+        };
+        answer.map_err(|failed| failed.error)
     }
 }

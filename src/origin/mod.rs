@@ -10,8 +10,11 @@ pub mod body;
 mod dial;
 mod error;
 mod follow;
+mod foreign;
 mod health;
+pub mod http1;
 mod judge;
+mod patience;
 mod pool;
 mod queue;
 mod redirect;
@@ -19,27 +22,31 @@ mod retry;
 mod server;
 pub mod settings;
 mod target;
+pub mod upload;
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderMap, Method, Response, Uri};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use tokio::time::Instant;
 
 use authorize::Authorizer;
 use balance::Balancer;
-use body::{BodyLimits, OriginBody};
+use body::{Arriving, BodyLimits, OriginBody};
 use dial::Dialer;
 use error::Fault;
 use follow::Next;
+use foreign::Foreign;
 use health::{Checker, Checks};
+use http1::{Choice, Outgoing, Wait};
 use pool::{Failed, Pool};
 use queue::Queue;
 use retry::Budget;
 use server::Server;
-use settings::{Base, Http2, ServerSettings, Settings};
+use settings::{Base, ServerSettings, Settings};
+use upload::Upload;
 
 pub use dial::DialError;
 pub use error::{OriginError, chain};
@@ -54,7 +61,7 @@ pub struct Origin {
     budget: Budget,
     authorizer: Arc<Authorizer>,
     /// For hosts that redirects lead to.
-    foreign: Option<Pool>,
+    foreign: Option<Foreign>,
     checks: OnceLock<Checks>,
 }
 
@@ -66,6 +73,7 @@ struct Asked<'a> {
     /// From sending to the first byte.
     patience: Duration,
     is_held_back: bool,
+    has_body: bool,
     /// When all of it has to be over.
     deadline: Instant,
     now: Duration,
@@ -73,7 +81,23 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn is_safe(&self) -> bool {
-        matches!(*self.method, Method::GET | Method::HEAD)
+        !self.has_body && matches!(*self.method, Method::GET | Method::HEAD)
+    }
+}
+
+/// Where a request goes.
+struct Target<'a> {
+    host: HeaderValue,
+    path: Cow<'a, str>,
+    /// The place that a redirect named, when it is another host's.
+    foreign: Option<Uri>,
+}
+
+impl Target<'_> {
+    fn foreign(uri: Uri) -> Result<Self, OriginError> {
+        let host = target::host(uri.authority().ok_or(OriginError::Target)?);
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned().into();
+        Ok(Self { host, path, foreign: Some(uri) })
     }
 }
 
@@ -85,12 +109,12 @@ impl Origin {
             let place = place(server);
             let (http2, timeout) = (settings.http2, settings.connect_timeout);
             let dialer = Dialer::to(place, tls.clone(), &settings.tls, http2, timeout);
-            let pool = Pool::new(&dialer, http2, &settings);
+            let pool = Pool::new(dialer, server.base.scheme.clone(), http2, &settings);
             servers.push(Arc::new(Server::new(server.clone(), pool, settings.ejection)));
         }
         let foreign = if settings.redirects.hops_max > 0 {
             let dialer = Dialer::to_redirects(dial::tls(&settings.tls, false)?, settings.connect_timeout);
-            Some(Pool::new(&dialer, Http2::Off, &settings))
+            Some(Foreign::new(dialer, &settings))
         } else {
             None
         };
@@ -105,14 +129,28 @@ impl Origin {
         })
     }
 
-    /// Asks the origin. `headers` go out as they are, but for `Host` and what proves who asks. `first_byte_timeout` is
-    /// given where the answer may be held back on purpose (a blocking playlist reload); such a request is sent once.
-    /// `now` is signed where the origin wants that.
+    /// Asks the origin, without a body.
     pub async fn fetch(
         &self,
         method: &Method,
         path_and_query: &str,
         headers: HeaderMap,
+        first_byte_timeout: Option<Duration>,
+        now: Duration,
+    ) -> Result<Response<OriginBody>, OriginError> {
+        self.fetch_with(method, path_and_query, headers, Upload::Nothing, first_byte_timeout, now).await
+    }
+
+    /// Asks the origin. `headers` go out as they are, but for `Host` and what proves who asks. `first_byte_timeout` is
+    /// given where the answer may be held back on purpose (a blocking playlist reload); such a request is sent once, and so is
+    /// one with a body.
+    /// `now` is signed where the origin wants that.
+    pub async fn fetch_with(
+        &self,
+        method: &Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+        mut upload: Upload,
         first_byte_timeout: Option<Duration>,
         now: Duration,
     ) -> Result<Response<OriginBody>, OriginError> {
@@ -124,6 +162,7 @@ impl Origin {
             fields: &headers,
             patience: first_byte_timeout.unwrap_or(self.settings.first_byte_timeout),
             is_held_back: first_byte_timeout.is_some(),
+            has_body: !upload.is_nothing(),
             deadline: Instant::now() + self.settings.fetch_timeout,
             now,
         };
@@ -134,7 +173,7 @@ impl Origin {
             let server = &self.balancer.servers()[next];
             tried.push(next);
             let mut work = server.begin();
-            let answer = self.ask(server, &asked).await.and_then(|answer| {
+            let answer = self.ask(server, &asked, &mut upload).await.and_then(|answer| {
                 let (parts, body) = answer.into_parts();
                 let length = judge::judge(method, &headers, &parts, self.settings.head)?;
                 Ok((parts, body, length))
@@ -186,27 +225,34 @@ impl Origin {
     }
 
     /// One attempt at one server, with the redirects that may be followed.
-    async fn ask(&self, server: &Server, asked: &Asked<'_>) -> Result<Response<Incoming>, OriginError> {
+    async fn ask(
+        &self,
+        server: &Server,
+        asked: &Asked<'_>,
+        upload: &mut Upload,
+    ) -> Result<Response<Arriving>, OriginError> {
         let base = &server.settings.base;
-        let first = format!("{}{}", base.prefix, asked.path_and_query);
-        let mut uri = target::uri(base, self.settings.host.as_ref(), &first)?;
-        let mut pool = &server.pool;
-        let mut is_foreign = false;
+        let mut target = Target {
+            host: self.settings.host.as_ref().unwrap_or(&server.host).clone(),
+            path: with_prefix(&base.prefix, asked.path_and_query),
+            foreign: None,
+        };
         for _ in 0..=self.settings.redirects.hops_max {
-            let response = self.send(pool, asked, uri.clone(), is_foreign).await?;
+            let response = self.send(server, asked, &target, upload).await?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
-            let own = if is_foreign { Vec::new() } else { self.own_authorities(base) };
+            let current = match &target.foreign {
+                Some(uri) => uri.clone(),
+                None => target::uri(base.scheme.clone(), &target.host, &target.path)?,
+            };
+            let own = if target.foreign.is_some() { Vec::new() } else { self.own_authorities(base) };
             let redirects = &self.settings.redirects;
-            match follow::next(response.status(), response.headers(), &uri, &own, redirects) {
+            match follow::next(response.status(), response.headers(), &current, &own, redirects) {
+                Some(_) | None if asked.has_body => return Ok(response),
                 None => return Ok(response),
-                Some(Next::Same(path)) => uri = target::uri(base, self.settings.host.as_ref(), &path)?,
-                Some(Next::Foreign(foreign)) => {
-                    pool = self.foreign.as_ref().ok_or(OriginError::Target)?;
-                    is_foreign = true;
-                    uri = foreign;
-                }
+                Some(Next::Same(path)) => target.path = path.into(),
+                Some(Next::Foreign(uri)) => target = Target::foreign(uri)?,
             }
         }
         Err(OriginError::Redirects(self.settings.redirects.hops_max))
@@ -217,15 +263,15 @@ impl Origin {
     /// done once, free of the budget, when the connection had been kept from before.
     async fn send(
         &self,
-        pool: &Pool,
+        server: &Server,
         asked: &Asked<'_>,
-        uri: Uri,
-        is_foreign: bool,
-    ) -> Result<Response<Incoming>, OriginError> {
-        let first = self.send_once(pool, asked, uri.clone(), is_foreign).await;
+        target: &Target<'_>,
+        upload: &mut Upload,
+    ) -> Result<Response<Arriving>, OriginError> {
+        let first = self.send_once(server, asked, target, upload, Choice::Any).await;
         let answer = match first {
             Err(failed) if failed.was_kept && asked.is_safe() => {
-                self.send_once(pool, asked, uri, is_foreign).await
+                self.send_once(server, asked, target, upload, Choice::New).await
             }
             Ok(_) | Err(_) => first,
         };
@@ -234,22 +280,42 @@ impl Origin {
 
     async fn send_once(
         &self,
-        pool: &Pool,
+        server: &Server,
         asked: &Asked<'_>,
-        uri: Uri,
-        is_foreign: bool,
-    ) -> Result<Response<Incoming>, Failed> {
+        target: &Target<'_>,
+        upload: &mut Upload,
+        choice: Choice,
+    ) -> Result<Response<Arriving>, Failed> {
+        let fields = self.proven(asked, target)?;
+        let patience = asked.patience + self.settings.connect_timeout;
+        let wait = Wait { deadline: (Instant::now() + patience).min(asked.deadline), patience };
+        let request = Outgoing {
+            method: asked.method,
+            path_and_query: &target.path,
+            host: &target.host,
+            fields: &fields,
+            upload,
+        };
+        match (&target.foreign, &self.foreign) {
+            (None, _) => server.pool.send(request, choice, wait).await,
+            (Some(place), Some(foreign)) => foreign.send(place, request, choice, wait).await,
+            (Some(_), None) => Err(OriginError::Target.into()),
+        }
+    }
+
+    /// The fields of a request with what proves who asks; without it where another host is asked.
+    fn proven<'a>(&self, asked: &Asked<'a>, target: &Target<'_>) -> Result<Cow<'a, HeaderMap>, OriginError> {
+        if target.foreign.is_none() && self.authorizer.adds_nothing() {
+            return Ok(Cow::Borrowed(asked.fields));
+        }
         let mut fields = asked.fields.clone();
-        fields.insert(HOST, target::host(&uri)?);
-        if is_foreign {
+        fields.insert(HOST, target.host.clone());
+        if target.foreign.is_some() {
             self.authorizer.bare(&mut fields);
         } else {
-            let path = uri.path_and_query().map_or("/", |path| path.as_str());
-            self.authorizer.authorize(asked.method, path, &mut fields, asked.now)?;
+            self.authorizer.authorize(asked.method, &target.path, &mut fields, asked.now)?;
         }
-        let patience = asked.patience + self.settings.connect_timeout;
-        let deadline = (Instant::now() + patience).min(asked.deadline);
-        pool.send(target::request(asked.method, uri, fields), deadline, patience).await
+        Ok(Cow::Owned(fields))
     }
 
     /// The authorities under which a server knows itself.
@@ -284,6 +350,10 @@ impl Origin {
         let bases: Vec<&Base> = self.settings.servers.iter().map(|server| &server.base).collect();
         redirect::place_on_site(location, &bases)
     }
+}
+
+fn with_prefix<'a>(prefix: &str, path_and_query: &'a str) -> Cow<'a, str> {
+    if prefix.is_empty() { path_and_query.into() } else { [prefix, path_and_query].concat().into() }
 }
 
 /// Where connections to a server go.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::uri::Scheme;
 use http::{Request, Response};
-use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -14,16 +14,29 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::body::Arriving;
 use super::dial::{Born, Dialer};
 use super::error::{OriginError, chain};
+use super::http1::{self, Choice, Outgoing, Wait};
 use super::settings::{Http2, Settings};
+use super::target;
+use super::upload::Upload;
 
-/// One or several clients, asked in turn. Over HTTP/1 one client opens as many connections as are needed. Over HTTP/2 a
-/// client keeps to one connection, whose stream limit and one lock would be those of all: hence several.
+/// How a server is talked to.
+#[derive(Debug)]
+pub enum Pool {
+    Http1(http1::Client),
+    /// HTTP/2, or what the handshake comes to.
+    Hyper(Hyper),
+}
+
+/// One or several clients of hyper's, asked in turn. A client keeps to one connection of HTTP/2, whose stream limit and one
+/// lock would be those of all: hence several.
 #[derive(Debug, Default)]
-pub struct Pool {
-    clients: Vec<Client<Dialer, Empty<Bytes>>>,
+pub struct Hyper {
+    clients: Vec<Client<Dialer, Upload>>,
     next: AtomicUsize,
+    scheme: Option<Scheme>,
     interim_max: usize,
     age_max: Duration,
 }
@@ -38,8 +51,36 @@ pub struct Failed {
 }
 
 impl Pool {
-    pub fn new(dialer: &Dialer, http2: Http2, settings: &Settings) -> Self {
-        let count = if http2 == Http2::Off { 1 } else { settings.http2_connections.max(1) };
+    pub fn new(dialer: Dialer, scheme: Scheme, http2: Http2, settings: &Settings) -> Self {
+        match http2 {
+            Http2::Off => Self::Http1(http1::Client::new(dialer, settings)),
+            Http2::Alpn | Http2::PriorKnowledge => Self::Hyper(Hyper::new(&dialer, scheme, http2, settings)),
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub async fn send(
+        &self,
+        request: Outgoing<'_>,
+        choice: Choice,
+        wait: Wait,
+    ) -> Result<Response<Arriving>, Failed> {
+        match self {
+            Self::Http1(client) => Ok(client.send(None, request, choice, wait).await?.map(Arriving::Http1)),
+            Self::Hyper(clients) => Ok(clients.send(request, wait).await?.map(Arriving::Hyper)),
+        }
+    }
+}
+
+impl Default for Pool {
+    /// Without any connection.
+    fn default() -> Self {
+        Self::Hyper(Hyper::default())
+    }
+}
+
+impl Hyper {
+    fn new(dialer: &Dialer, scheme: Scheme, http2: Http2, settings: &Settings) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
@@ -56,35 +97,31 @@ impl Pool {
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .set_host(false);
         Self {
-            clients: (0..count).map(|_| builder.build(dialer.clone())).collect(),
+            clients: (0..settings.http2_connections.max(1)).map(|_| builder.build(dialer.clone())).collect(),
             next: AtomicUsize::new(0),
+            scheme: Some(scheme),
             interim_max: settings.head.interim_max,
             age_max: settings.connection_age_max,
         }
     }
 
-    /// Sends a request and waits for the head of its answer, until `deadline`; `patience` is what an error names.
-    pub async fn send(
-        &self,
-        mut request: Request<Empty<Bytes>>,
-        deadline: Instant,
-        patience: Duration,
-    ) -> Result<Response<Incoming>, Failed> {
+    async fn send(&self, mut outgoing: Outgoing<'_>, wait: Wait) -> Result<Response<Incoming>, Failed> {
         let began = Instant::now();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let client = self.clients.get(turn % self.clients.len().max(1)).ok_or(OriginError::Target)?;
+        let mut request = self.request(&mut outgoing)?;
         let too_many = Arc::new(Notify::new());
         self.count_interim(&mut request, too_many.clone());
         let connection = capture_connection(&mut request);
         let answer = tokio::select! {
             biased;
             () = too_many.notified() => return Err(OriginError::Interim(self.interim_max).into()),
-            answer = tokio::time::timeout_at(deadline, client.request(request)) => answer,
+            answer = tokio::time::timeout_at(wait.deadline, client.request(request)) => answer,
         };
         let response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(failed(&error, began)),
-            Err(_) => return Err(OriginError::FirstByte(patience).into()),
+            Err(_) => return Err(OriginError::FirstByte(wait.patience).into()),
         };
         let is_old = response.extensions().get::<Born>().is_some_and(|born| born.0.elapsed() >= self.age_max);
         if is_old && let Some(connection) = connection.connection_metadata().as_ref() {
@@ -93,7 +130,18 @@ impl Pool {
         Ok(response)
     }
 
-    fn count_interim(&self, request: &mut Request<Empty<Bytes>>, too_many: Arc<Notify>) {
+    fn request(&self, outgoing: &mut Outgoing<'_>) -> Result<Request<Upload>, OriginError> {
+        let scheme = self.scheme.clone().ok_or(OriginError::Target)?;
+        let mut request = Request::new(std::mem::take(outgoing.upload));
+        *request.method_mut() = outgoing.method.clone();
+        *request.uri_mut() = target::uri(scheme, outgoing.host, outgoing.path_and_query)?;
+        *request.headers_mut() = outgoing.fields.clone();
+        request.headers_mut().remove(CONTENT_LENGTH);
+        request.headers_mut().insert(HOST, outgoing.host.clone());
+        Ok(request)
+    }
+
+    fn count_interim(&self, request: &mut Request<Upload>, too_many: Arc<Notify>) {
         let max = self.interim_max;
         let count = AtomicUsize::new(0);
         hyper::ext::on_informational(request, move |_| {

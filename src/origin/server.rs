@@ -4,14 +4,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::pool::Pool;
 use super::settings::{EjectionSettings, HealthSettings, ServerSettings};
+use super::target;
 
 #[derive(Debug)]
 pub struct Server {
     pub settings: ServerSettings,
+    /// The `Host` that it is asked under, unless the origin has one for all.
+    pub host: HeaderValue,
     pub pool: Pool,
     ejection: EjectionSettings,
     under_way: AtomicUsize,
@@ -61,6 +65,7 @@ enum Outcome {
 impl Server {
     pub fn new(settings: ServerSettings, pool: Pool, ejection: EjectionSettings) -> Self {
         Self {
+            host: target::host(&settings.base.authority),
             settings,
             pool,
             ejection,
