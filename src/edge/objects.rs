@@ -113,9 +113,13 @@ impl Edge {
             Some(Verdict::StaleIfError { until }) if now < until => stored.clone(),
             Some(_) | None => None,
         };
-        let opened = match self.open(property, wanted, &key, stored, rules.clone(), now) {
-            Ok((reader, how)) => (reader.opened(self.wait).await, how),
-            Err(crowded) => return spare_or(property, spare, crowded),
+        let opened = if self.objects.expects_private(&key) {
+            (self.opened_alone(property, wanted, &key, stored, rules.clone(), now).await, How::Miss)
+        } else {
+            match self.open(property, wanted, &key, stored, rules.clone(), now) {
+                Ok((reader, how)) => (reader.opened(self.wait).await, how),
+                Err(crowded) => return spare_or(property, spare, crowded),
+            }
         };
         match opened {
             (Ok(Opened::Growing(growing)), how) => Ok(Obtained::Found(Found::Growing(growing), how)),
@@ -167,14 +171,7 @@ impl Edge {
         rules: Arc<Rules>,
         now: Duration,
     ) -> Result<(crate::store::fill::Reader<Meta, Private, EdgeError>, How), EdgeError> {
-        let question = Question {
-            property: property.clone(),
-            place: wanted.place.clone(),
-            headers: wanted.headers(property),
-            stored,
-            rules,
-            now,
-        };
+        let question = Question::of(property, wanted, stored, rules, now);
         let reader = self
             .objects
             .open(key, |latest| question.ask(latest))
@@ -185,6 +182,21 @@ impl Edge {
             How::Collapsed | How::Hit | How::Stale => property.metrics.cache_collapsed.inc(),
         };
         Ok((reader, how))
+    }
+
+    /// Asks the origin in the request's own task: nobody else waits for the answer.
+    async fn opened_alone(
+        &self,
+        property: &Arc<Property>,
+        wanted: &Wanted<'_>,
+        key: &Key,
+        stored: Option<Stored>,
+        rules: Arc<Rules>,
+        now: Duration,
+    ) -> Result<Opened<Meta, Private, EdgeError>, WaitError> {
+        property.metrics.cache_misses.inc();
+        let question = Question::of(property, wanted, stored, rules, now);
+        self.objects.fetch_alone(key, self.wait, |latest| question.ask(latest)).await
     }
 
     /// Asks the origin again while the stale object is served. The reader stays until the head is there, so that the

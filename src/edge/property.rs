@@ -1,5 +1,6 @@
 //! A property at run time: a set of hosts with an origin, rules, and its own counters.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -195,7 +196,7 @@ impl Source {
         &self,
         method: &Method,
         path_and_query: &str,
-        headers: HeaderMap,
+        headers: impl Borrow<HeaderMap>,
         first_byte_timeout: Option<Duration>,
         now: Duration,
     ) -> Result<Response<Content>, EdgeError> {
@@ -208,7 +209,7 @@ impl Source {
             }
             Self::Lab(lab) => {
                 let path = path_and_query.split('?').next().unwrap_or_default();
-                Ok(lab.respond(method, path, &headers, now).map(Content::Whole))
+                Ok(lab.respond(method, path, headers.borrow(), now).map(Content::Whole))
             }
         }
     }

@@ -23,7 +23,7 @@ use super::objects::{Meta, Private, Stored};
 use super::property::Property;
 use super::reading::{is_playlist_type, refuse_unasked, starts_a_playlist};
 use super::sealing;
-use super::wanted::Place;
+use super::wanted::{Place, Wanted};
 
 /// What is asked of the origin for everybody: the whole object, unless the one that is stored still holds.
 #[derive(Debug)]
@@ -37,14 +37,26 @@ pub struct Question {
 }
 
 impl Question {
+    pub fn of(
+        property: &Arc<Property>,
+        wanted: &Wanted<'_>,
+        stored: Option<Stored>,
+        rules: Arc<Rules>,
+        now: Duration,
+    ) -> Self {
+        let headers = wanted.headers(property);
+        Self { property: property.clone(), place: wanted.place.clone(), headers, stored, rules, now }
+    }
+
     pub async fn ask(mut self, latest_purge: u64) -> Fetched<Meta, Private, EdgeError, Content> {
         validation::unconditional(&mut self.headers);
         if let Some(stored) = &self.stored {
             validation::make_conditional(&mut self.headers, &stored.meta().headers);
         }
         let path_and_query = self.place.path_and_query();
-        let (source, sent) = (&self.property.upstream(&self.place).source, self.headers.clone());
-        let response = match source.fetch(&Method::GET, &path_and_query, sent, None, self.now).await {
+        let source = &self.property.upstream(&self.place).source;
+        let response = match source.fetch(&Method::GET, &path_and_query, &self.headers, None, self.now).await
+        {
             Ok(response) => response,
             Err(error) => return Fetched::Failed(error),
         };

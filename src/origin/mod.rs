@@ -24,7 +24,7 @@ pub mod settings;
 mod target;
 pub mod upload;
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Origin {
         &self,
         method: &Method,
         path_and_query: &str,
-        headers: HeaderMap,
+        headers: impl Borrow<HeaderMap>,
         first_byte_timeout: Option<Duration>,
         now: Duration,
     ) -> Result<Response<OriginBody>, OriginError> {
@@ -149,17 +149,18 @@ impl Origin {
         &self,
         method: &Method,
         path_and_query: &str,
-        headers: HeaderMap,
+        headers: impl Borrow<HeaderMap>,
         mut upload: Upload,
         first_byte_timeout: Option<Duration>,
         now: Duration,
     ) -> Result<Response<OriginBody>, OriginError> {
+        let headers = headers.borrow();
         self.start_checks(now);
         let place = self.queue.enter().await?;
         let asked = Asked {
             method,
             path_and_query,
-            fields: &headers,
+            fields: headers,
             patience: first_byte_timeout.unwrap_or(self.settings.first_byte_timeout),
             is_held_back: first_byte_timeout.is_some(),
             has_body: !upload.is_nothing(),
@@ -175,7 +176,7 @@ impl Origin {
             let mut work = server.begin();
             let answer = self.ask(server, &asked, &mut upload).await.and_then(|answer| {
                 let (parts, body) = answer.into_parts();
-                let length = judge::judge(method, &headers, &parts, self.settings.head)?;
+                let length = judge::judge(method, headers, &parts, self.settings.head)?;
                 Ok((parts, body, length))
             });
             let fault = match &answer {

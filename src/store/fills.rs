@@ -14,7 +14,7 @@ use dashmap::mapref::entry::Entry;
 use http_body::Body;
 
 use crate::memory_file::MemoryFile;
-use crate::store::fill::{Fetched, Fill, Reader};
+use crate::store::fill::{Fetched, Fill, Opened, Reader, WaitError};
 use crate::store::fills::flight::Flight;
 use crate::store::flow::Flow;
 use crate::store::key::{AsItIs, Key};
@@ -138,6 +138,42 @@ where
         }
     }
 
+    /// Whether the last answer for this key was for one request alone. Such requests do not wait for each other.
+    pub fn expects_private(&self, key: &Key) -> bool {
+        self.private.has(key.hash())
+    }
+
+    /// Fetches for one request that nobody else waits for, in its own task. Only when the answer is for everybody after
+    /// all does it become a fetch like another.
+    pub async fn fetch_alone<B, Fetch>(
+        self: &Arc<Self>,
+        key: &Key,
+        wait: Duration,
+        fetch: impl FnOnce(u64) -> Fetch,
+    ) -> Result<Opened<M, P, F>, WaitError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Display + Send,
+        Fetch: Future<Output = Fetched<M, P, F, B>>,
+    {
+        let outlived = self.tiers.purges().latest();
+        match fetch(outlived).await {
+            Fetched::Private(answer) => {
+                self.tiers.counters().fills.one();
+                self.private.note(key.hash());
+                Ok(Opened::Private(answer))
+            }
+            Fetched::Failed(failure) => {
+                self.tiers.counters().fills.one();
+                self.tiers.counters().fills_failed.one();
+                Ok(Opened::Failed(failure))
+            }
+            fetched @ (Fetched::Shared(_) | Fetched::Whole(_)) => {
+                self.launch(key, outlived, std::future::ready(fetched), None).opened(wait).await
+            }
+        }
+    }
+
     /// Begins a fetch that others join by its place in the list. One without a place is for its request alone and is
     /// not kept: no purge would find it.
     fn begin<B, Fetch>(
@@ -152,6 +188,21 @@ where
         Fetch: Future<Output = Fetched<M, P, F, B>> + Send + 'static,
     {
         let outlived = self.tiers.purges().latest();
+        self.launch(key, outlived, fetch(outlived), place)
+    }
+
+    /// Sends a fetch on its way that outlived all purges up to this one.
+    fn launch<B>(
+        self: &Arc<Self>,
+        key: &Key,
+        outlived: u64,
+        fetch: impl Future<Output = Fetched<M, P, F, B>> + Send + 'static,
+        place: Option<Place<'_, M, P, F>>,
+    ) -> Reader<M, P, F>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Display + Send,
+    {
         let flow = Flow::new(self.flying_bytes.clone());
         let seat = flow.take_seat().expect("a new flow has its beginning");
         let fill = Fill::new(key.clone(), flow, outlived);
@@ -161,7 +212,7 @@ where
         }
         self.tiers.counters().fills.one();
         let flight = Flight::new(self.clone(), fill.clone(), is_listed);
-        tokio::spawn(flight.run(fetch(outlived)));
+        tokio::spawn(flight.run(fetch));
         Reader::new(fill, seat, true)
     }
 
