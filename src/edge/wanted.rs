@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 use crate::domain::headers::change;
 use crate::domain::headers::forwarding::{self, Viewer};
 use crate::domain::headers::hop;
+use crate::domain::headers::listed;
 use crate::domain::manifest::encoding::{self, Coding};
 use crate::domain::rule::token::TokenResult;
 use crate::domain::rule::{Facts, Whereabouts};
@@ -19,9 +20,10 @@ use super::ruling::Treatment;
 use super::sealing;
 use super::target::{join, origin_query};
 
-/// What a player tells of itself with each request (CTA-5004 §2.1). It is not keyed by, so that it cannot reach an origin
-/// that might answer by it.
-const CMCD: [HeaderName; 4] = [
+/// What does not reach the origin: the operators' token, and what a player tells of itself with each request (CTA-5004 §2.1),
+/// which is not keyed by, so that no origin may answer by it.
+static OURS_ALONE: [HeaderName; 5] = [
+    HeaderName::from_static("sluicegate-debug"),
     HeaderName::from_static("cmcd-request"),
     HeaderName::from_static("cmcd-object"),
     HeaderName::from_static("cmcd-status"),
@@ -120,16 +122,15 @@ impl Wanted<'_> {
     pub fn headers(&self, property: &Property) -> HeaderMap {
         let mut headers = self.client.clone();
         hop::strip(&mut headers);
-        for name in &property.rules.token_names {
-            headers.remove(name.as_str());
+        if headers.keys().any(|name| property.rules.token_names.iter().any(|token| name == token.as_str())) {
+            for name in &property.rules.token_names {
+                headers.remove(name.as_str());
+            }
         }
-        headers.remove("sluicegate-debug");
         if let Some(name) = &property.result_header {
             change::remove_alike(&mut headers, name.as_str());
         }
-        for name in CMCD {
-            headers.remove(name);
-        }
+        listed::remove(&mut headers, &OURS_ALONE);
         let upstream = property.upstream(&self.place);
         forwarding::remove_private(&mut headers, &upstream.cookies_forwarded);
         forwarding::describe(&mut headers, upstream.forwarded, self.viewer);

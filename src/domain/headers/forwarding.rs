@@ -6,12 +6,25 @@ use http::HeaderMap;
 use http::header::{COOKIE, FORWARDED, HeaderName, HeaderValue, REFERER};
 use ipnet::IpNet;
 
+use super::listed;
+
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// What a client may claim of itself in these is not passed on.
+static CLAIMS: [HeaderName; 7] = [
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PORT,
+    X_FORWARDED_SERVER,
+    X_REAL_IP,
+    FORWARDED,
+];
 
 /// In which words the origin is told of the viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +46,13 @@ pub struct Viewer<'a> {
 
 /// Writes the forwarding fields anew; what the client claimed in them is not passed on.
 pub fn describe(headers: &mut HeaderMap, style: Style, viewer: Viewer<'_>) {
-    for name in [
-        X_FORWARDED_FOR,
-        X_FORWARDED_PROTO,
-        X_FORWARDED_HOST,
-        X_FORWARDED_PORT,
-        X_FORWARDED_SERVER,
-        X_REAL_IP,
-        FORWARDED,
-    ] {
-        headers.remove(name);
-    }
+    listed::remove(headers, &CLAIMS);
     match style {
         Style::XForwarded => {
-            insert(headers, X_FORWARDED_FOR, &viewer.address.to_string());
-            insert(headers, X_FORWARDED_PROTO, viewer.scheme);
+            if let Ok(address) = HeaderValue::try_from(viewer.address.to_string()) {
+                headers.insert(X_FORWARDED_FOR, address);
+            }
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(viewer.scheme));
             insert(headers, X_FORWARDED_HOST, viewer.host);
         }
         Style::Forwarded => {
