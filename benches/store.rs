@@ -156,7 +156,13 @@ fn open(store: &Arc<Store>, key: &Key, frame: &Bytes) -> Reader<(), (), ()> {
     let body = Frames { frame: frame.clone(), left: 64, ready: false };
     let fetch = |_| async {
         let length = Some(MIB as u64);
-        Fetched::Shared(Answer { description: description(), length, body, source: Source::Origin })
+        Fetched::Shared(Answer {
+            description: description(),
+            length,
+            body,
+            is_kept: true,
+            source: Source::Origin,
+        })
     };
     store.open(key, fetch).expect("room to wait")
 }

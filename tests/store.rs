@@ -197,14 +197,20 @@ async fn request(store: &Arc<Store>, name: u32, origin: &Arc<std::sync::atomic::
             if let Some(disk) = tiers.disk()
                 && let Some(found) = disk.find(&sought).await
             {
-                let Answer { description, length, body, source } = found.into_answer();
+                let Answer { description, length, body, is_kept, source } = found.into_answer();
                 let body = Either::Left(body);
-                return Fetched::Shared(Answer { description, length, body, source });
+                return Fetched::Shared(Answer { description, length, body, is_kept, source });
             }
             origin.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let body = Either::Right(Full::new(Bytes::from(body_of(name, 1))));
             let length = Some(body_of(name, 1).len() as u64);
-            Fetched::Shared(Answer { description: description(1), length, body, source: Source::Origin })
+            Fetched::Shared(Answer {
+                description: description(1),
+                length,
+                body,
+                is_kept: true,
+                source: Source::Origin,
+            })
         })
         .unwrap();
     match reader.opened(WAIT).await.unwrap() {

@@ -1,6 +1,7 @@
 //! `config.toml` as typed: every key, its type and its default. What the values mean is judged in [`super`].
 
 pub mod access;
+pub mod cache;
 pub mod encryption;
 pub mod origin;
 pub mod protection;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::secret::Source;
-use super::units::{AutoSpan, QueryRule, Size, Span};
+use super::units::{Size, Span};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -24,7 +25,7 @@ pub struct File {
     pub tls: Tls,
     pub admin: Option<Admin>,
     pub log: Log,
-    pub cache: Cache,
+    pub cache: cache::Cache,
     pub geo: protection::Geo,
     pub property: Vec<Spanned<Property>>,
 }
@@ -124,16 +125,6 @@ pub enum Format {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Cache {
-    pub memory: Size,
-    pub object_max: Size,
-    pub waiters_max: usize,
-    pub wait_timeout: Span,
-    pub sendfile: bool,
-}
-
-#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Property {
     pub name: Spanned<String>,
@@ -142,6 +133,12 @@ pub struct Property {
     pub token_hosts: Vec<Spanned<String>>,
     #[serde(default)]
     pub debug_reasons: bool,
+    #[serde(default = "default::methods")]
+    pub methods: Vec<Spanned<String>>,
+    #[serde(default = "default::request_body_max")]
+    pub request_body_max: Size,
+    #[serde(default = "default::request_body_timeout")]
+    pub request_body_timeout: Span,
     pub origin: origin::Origin,
     /// Further origins, for rules.
     #[serde(default)]
@@ -160,7 +157,7 @@ pub struct Property {
     #[serde(default)]
     pub cors: Cors,
     #[serde(default)]
-    pub cache: PropertyCache,
+    pub cache: cache::PropertyCache,
     #[serde(default)]
     pub manifest: Manifest,
     pub encryption: Option<Spanned<encryption::Encryption>>,
@@ -225,19 +222,6 @@ pub struct Cors {
     pub origins: Vec<Spanned<String>>,
     pub credentials: bool,
     pub max_age: Span,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PropertyCache {
-    pub query: QueryRule,
-    pub objects: bool,
-    pub live_playlist_ttl: AutoSpan,
-    pub playlist_ttl: Span,
-    pub segment_ttl: Span,
-    pub negative_ttl: Span,
-    pub stale_while_revalidate: Span,
-    pub stale_if_error: Span,
 }
 
 #[derive(Debug, Deserialize)]
@@ -308,18 +292,6 @@ impl Default for Log {
     }
 }
 
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            memory: Size::mib(256),
-            object_max: Size::mib(64),
-            waiters_max: 1_000,
-            wait_timeout: Span::seconds(10),
-            sendfile: true,
-        }
-    }
-}
-
 impl Default for Session {
     fn default() -> Self {
         Self {
@@ -356,21 +328,6 @@ impl Default for Cors {
     }
 }
 
-impl Default for PropertyCache {
-    fn default() -> Self {
-        Self {
-            query: QueryRule::Keep,
-            objects: true,
-            live_playlist_ttl: AutoSpan::Auto,
-            playlist_ttl: Span::seconds(60),
-            segment_ttl: Span::seconds(86_400),
-            negative_ttl: Span::seconds(1),
-            stale_while_revalidate: Span::seconds(2),
-            stale_if_error: Span::seconds(60),
-        }
-    }
-}
-
 impl Default for Manifest {
     fn default() -> Self {
         Self {
@@ -390,7 +347,7 @@ pub(super) fn bare<T>(value: T) -> Spanned<T> {
 }
 
 mod default {
-    use super::{Size, Span};
+    use super::{Size, Span, Spanned, bare};
 
     pub(super) const fn body_max() -> Size {
         Size::mib(1)
@@ -398,5 +355,17 @@ mod default {
 
     pub(super) const fn body_timeout() -> Span {
         Span::seconds(10)
+    }
+
+    pub(super) fn methods() -> Vec<Spanned<String>> {
+        ["GET", "HEAD", "OPTIONS"].map(|name| bare(name.to_owned())).into()
+    }
+
+    pub(super) const fn request_body_max() -> Size {
+        Size::mib(8)
+    }
+
+    pub(super) const fn request_body_timeout() -> Span {
+        Span::seconds(30)
     }
 }

@@ -3,6 +3,7 @@
 
 mod accept;
 mod access;
+mod cache;
 mod encryption;
 pub mod fault;
 pub mod file;

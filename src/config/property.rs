@@ -20,7 +20,7 @@ use crate::domain::token::key::Secret;
 use crate::domain::token::keys::Keys;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostPattern;
-use crate::edge::property::{Caching, Carrier, Lifetimes, ObjectLifetimes, Property, Upstream};
+use crate::edge::property::{Carrier, Property, Upstream};
 use crate::edge::ruling::Ruling;
 use crate::geo::Geo;
 use crate::lab::origin::Streams;
@@ -30,8 +30,7 @@ use super::accept::whole_seconds;
 use super::fault::Judge;
 use super::file::access::Encoding;
 use super::keys::Reader;
-use super::units::AutoSpan;
-use super::{access, encryption, file, origin, protection, rules};
+use super::{access, cache, encryption, file, origin, protection, rules};
 
 /// A property with what the whole file has to know of it.
 pub struct Accepted {
@@ -111,7 +110,7 @@ pub fn accept(
     let encryption = typed.encryption.as_ref().and_then(|encryption| {
         encryption::accept(encryption, &shared_name, &typed.session, is_open, folder, judge)
     });
-    let caching = caching(&typed.cache);
+    let caching = cache::caching(&typed.cache);
     let result_header = result_header(access.get_ref(), &token_names, judge);
     let has_keys = !is_open;
     let ruling = ruling(&typed, has_keys, &token_names, shared, &caching, result_header.as_ref(), judge);
@@ -129,7 +128,9 @@ pub fn accept(
         ruling,
         result_header,
         query: rules::query_rule(&typed.cache.query),
-        lifetimes: lifetimes(&typed.cache),
+        methods: cache::methods(&typed, judge),
+        bodies: cache::bodies(&typed),
+        lifetimes: cache::lifetimes(&typed.cache),
         caching,
         hosts: token_hosts?,
         manifest: manifest_options(&typed.manifest),
@@ -139,16 +140,6 @@ pub fn accept(
         debug_reasons: typed.debug_reasons,
     };
     Some(Accepted { property, hosts, name_place: typed.name.span(), summary })
-}
-
-fn lifetimes(typed: &file::PropertyCache) -> Lifetimes {
-    Lifetimes {
-        live_playlist: match typed.live_playlist_ttl {
-            AutoSpan::Auto => None,
-            AutoSpan::Fixed(ttl) => Some(ttl),
-        },
-        playlist: typed.playlist_ttl.0,
-    }
 }
 
 fn manifest_options(typed: &file::Manifest) -> manifest::Options {
@@ -168,23 +159,13 @@ fn encoding_limits(typed: &file::Manifest) -> encoding::Limits {
     }
 }
 
-fn caching(typed: &file::PropertyCache) -> Caching {
-    let lifetimes = ObjectLifetimes {
-        segment: typed.segment_ttl.0,
-        negative: typed.negative_ttl.0,
-        stale_while_revalidate: typed.stale_while_revalidate.0,
-        stale_if_error: typed.stale_if_error.0,
-    };
-    Caching::new(typed.objects, lifetimes)
-}
-
 /// The property's rules, and what they may refer to.
 fn ruling(
     typed: &file::Property,
     has_keys: bool,
     token_names: &[String],
     shared: Shared<'_>,
-    caching: &Caching,
+    caching: &crate::edge::property::Caching,
     result_header: Option<&HeaderName>,
     judge: &mut Judge,
 ) -> Ruling {

@@ -1,5 +1,7 @@
 //! Answers: a playlist with its viewer's session in it, a JSON side document, or what the origin sent.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
@@ -8,37 +10,34 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode};
 
-use crate::domain::cache::cache_status::{CacheStatus, Forward};
 use crate::domain::cache::exchange::age_value;
 use crate::domain::cache::precondition::{self, Precondition};
 use crate::domain::cache::ranges::{self, Part, Resolved};
+use crate::domain::cache::targeted::SURROGATE_CONTROL;
 use crate::domain::headers::hop;
 use crate::domain::manifest::base::Base;
 use crate::domain::manifest::encoding::{self, Coding};
 use crate::domain::manifest::placement::Placement;
 use crate::domain::manifest::template::Template;
 use crate::domain::manifest::{classify, entry, json};
+use crate::domain::policy::access::Access;
 use crate::store::playlists::Playlist;
 
 use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::objects::{Found, sent_headers};
-use super::obtain::How;
 use super::passage::{Form, Passage};
 use super::property::{Property, Source};
 use super::reading::{collect, is_json};
 use super::wanted::{CODINGS, Wanted};
 
-/// Fields of the origin's that speak of other bytes than those that are sent, or of another cache's leave to keep them.
-const OF_THE_ORIGINS_BYTES: [HeaderName; 13] = [
+/// Fields of the origin's that speak of other bytes than those that are sent.
+const OF_THE_ORIGINS_BYTES: [HeaderName; 10] = [
     ACCEPT_RANGES,
-    AGE,
-    CACHE_CONTROL,
     CONTENT_ENCODING,
     CONTENT_LENGTH,
     CONTENT_RANGE,
     ETAG,
-    EXPIRES,
     SET_COOKIE,
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),
@@ -46,8 +45,11 @@ const OF_THE_ORIGINS_BYTES: [HeaderName; 13] = [
     HeaderName::from_static("repr-digest"),
 ];
 
-/// Further fields that allow or describe caching by others (RFC 9213 and its forerunners).
-const TARGETED: [HeaderName; 4] = [
+/// Fields that allow or describe caching by others (RFC 9111, RFC 9213 and its forerunners).
+const OF_KEEPING: [HeaderName; 7] = [
+    AGE,
+    CACHE_CONTROL,
+    EXPIRES,
     HeaderName::from_static("surrogate-control"),
     HeaderName::from_static("cdn-cache-control"),
     HeaderName::from_static("pragma"),
@@ -61,8 +63,7 @@ pub fn playlist(
     passage: &Passage,
     wanted: &Wanted<'_>,
     client: &HeaderMap,
-    how: How,
-    now: std::time::Duration,
+    now: Duration,
 ) -> Response<Body> {
     let placed = passage.placed();
     let is_entry = passage.is_new && passage.form != Form::Untouched && is_media(playlist);
@@ -74,14 +75,20 @@ pub fn playlist(
     let etag = playlist.etag(placed.text(), coding.name().unwrap_or_default());
 
     let mut headers = playlist.headers.clone();
-    make_personal(&mut headers);
+    // A playlist that is the same for everybody keeps the origin's word on who may keep it: so that another edge can stand
+    // in front of this one.
+    if matches!(property.rules.access, Access::Open) {
+        make_ours(&mut headers);
+        headers.insert(AGE, age_value(playlist.age(now)));
+    } else {
+        make_personal(&mut headers);
+    }
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         headers.insert(ETAG, etag);
     }
     if playlist.was_encoded {
         vary_on_encoding(&mut headers);
     }
-    cache_status(how, i64::try_from(playlist.ttl(now)).unwrap_or(i64::MAX)).append_to(&mut headers);
     property.metrics.playlists_personalised.inc();
 
     // A session that was made for this answer is younger than any date that the client holds.
@@ -108,7 +115,7 @@ pub fn playlist(
 
 /// Takes back every leave to keep an answer: it hands a session out.
 pub fn forbid_keeping(headers: &mut HeaderMap) {
-    for name in [AGE, EXPIRES].iter().chain(&TARGETED) {
+    for name in &OF_KEEPING {
         headers.remove(name);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -120,12 +127,9 @@ pub async fn relayed(
     origin: Response<Content>,
     passage: &Passage,
     wanted: &Wanted<'_>,
-    how: How,
-    ttl: i64,
 ) -> Result<Response<Body>, EdgeError> {
     let (mut parts, content) = origin.into_parts();
     hop::strip(&mut parts.headers);
-    cache_status(how, ttl).append_to(&mut parts.headers);
     if parts.status.is_redirection() {
         redirect(&property.upstream(&wanted.place).source, &mut parts.headers);
     }
@@ -172,10 +176,16 @@ async fn side_document(
 
 /// The origin's header fields for an answer with one viewer's session in it: nobody else may keep it.
 fn make_personal(headers: &mut HeaderMap) {
-    for name in OF_THE_ORIGINS_BYTES.iter().chain(&TARGETED) {
+    make_ours(headers);
+    forbid_keeping(headers);
+}
+
+/// The origin's header fields for bytes that were made here of its own.
+fn make_ours(headers: &mut HeaderMap) {
+    for name in &OF_THE_ORIGINS_BYTES {
         headers.remove(name);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.remove(SURROGATE_CONTROL);
 }
 
 /// The template of a steering manifest or of an asset list; `None` for JSON that is neither, or names no URI of ours.
@@ -245,23 +255,9 @@ fn is_unmodified(client: &HeaderMap, etag: &str, modified: Option<&HeaderValue>)
     }
 }
 
-fn cache_status(how: How, ttl: i64) -> CacheStatus<'static> {
-    match how {
-        How::Hit => CacheStatus::hit(ttl),
-        How::Stale => CacheStatus { detail: Some("stale"), ..CacheStatus::hit(ttl) },
-        How::Miss => CacheStatus::forwarded(Forward::UriMiss),
-        How::Collapsed => CacheStatus { collapsed: true, ..CacheStatus::forwarded(Forward::UriMiss) },
-    }
-}
-
 /// An object from the cache as the origin would have answered: the whole of it, the part that was asked for, or word that
 /// the client has it already. A side document that is going to be rewritten is always whole.
-pub fn found(
-    found: Found,
-    wanted: &Wanted<'_>,
-    is_rewritten: bool,
-    now: std::time::Duration,
-) -> Response<Content> {
+pub fn found(found: Found, wanted: &Wanted<'_>, is_rewritten: bool, now: Duration) -> Response<Content> {
     let meta = found.meta();
     let (status, received) = (meta.status, meta.freshness.received);
     let mut headers = sent_headers(meta);

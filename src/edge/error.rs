@@ -1,6 +1,6 @@
 //! Every way in which a request can fail, and the one place that chooses its status.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 
 use crate::domain::encryption::playlist::Unsuitable;
@@ -50,6 +50,10 @@ pub enum EdgeError {
     UnaskedNotModified,
     #[error("{0}")]
     Join(#[from] JoinError),
+    #[error("the request's body is over {0} bytes")]
+    BodyTooLarge(u64),
+    #[error("nothing is stored, and the request forbids to ask the origin")]
+    NotStored,
 }
 
 impl From<Reason> for EdgeError {
@@ -102,7 +106,8 @@ impl EdgeError {
                 | OriginError::Redirects(_) => StatusCode::BAD_GATEWAY,
             },
             Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Join(JoinError::Late(_)) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Join(JoinError::Late(_)) | Self::NotStored => StatusCode::GATEWAY_TIMEOUT,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Join(JoinError::Lost)
             | Self::Body(_)
             | Self::PlaylistTooLarge(_)
@@ -134,7 +139,47 @@ impl EdgeError {
             | Self::UnaskedPart
             | Self::WrongPart
             | Self::UnaskedNotModified
-            | Self::Join(_) => None,
+            | Self::Join(_)
+            | Self::BodyTooLarge(_)
+            | Self::NotStored => None,
+        }
+    }
+
+    /// What `Cache-Status` says of the answer, in a word. Of refusals it tells no reason.
+    pub fn detail(&self) -> &'static str {
+        match self {
+            Self::UnknownHost
+            | Self::Method
+            | Self::Path(_)
+            | Self::Denied(_)
+            | Self::Ruled(_)
+            | Self::BodyTooLarge(_) => "refused",
+            Self::Elsewhere { .. } | Self::Location => "redirect",
+            Self::Origin(error) => match &**error {
+                OriginError::Connect(_) | OriginError::Closed(_) => "origin-unreachable",
+                OriginError::FirstByte(_) => "origin-timeout",
+                OriginError::Busy(..) | OriginError::Crowded(_) => "origin-busy",
+                OriginError::Target | OriginError::Upload(_) => "refused",
+                OriginError::Invalid(_)
+                | OriginError::HeadTooLarge(_)
+                | OriginError::Interim(_)
+                | OriginError::TwoLengths
+                | OriginError::UnaskedPart
+                | OriginError::WrongPart(_)
+                | OriginError::Redirects(_) => "origin-invalid",
+            },
+            Self::Join(JoinError::Crowded(_)) => "crowded",
+            Self::Join(JoinError::Late(_)) => "late",
+            Self::NotStored => "only-if-cached",
+            Self::Join(JoinError::Lost)
+            | Self::Body(_)
+            | Self::PlaylistTooLarge(_)
+            | Self::Encoding(_)
+            | Self::Playlist(_)
+            | Self::UnaskedPart
+            | Self::WrongPart
+            | Self::UnaskedNotModified
+            | Self::Unencryptable(_) => "origin-invalid",
         }
     }
 
@@ -153,9 +198,6 @@ impl EdgeError {
         headers.insert(CONTENT_LENGTH, length);
         if let Self::Elsewhere { location, .. } = self {
             headers.insert(LOCATION, location.clone());
-        }
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         }
         response
     }

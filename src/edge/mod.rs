@@ -2,10 +2,12 @@
 
 pub mod answer;
 pub mod body;
+pub mod change;
 pub mod error;
 pub mod explain;
 pub mod guard;
 pub mod host;
+pub mod methods;
 pub mod noting;
 pub mod objects;
 pub mod obtain;

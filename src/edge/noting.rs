@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::cache::cache_status::Outcome;
 use crate::domain::policy::Admission;
 use crate::domain::uri::parts;
 use crate::telemetry::metrics::Kind;
@@ -58,7 +59,22 @@ pub fn count_error(property: &Property, error: &EdgeError) {
         | EdgeError::Ruled(_)
         | EdgeError::Elsewhere { .. }
         | EdgeError::Location
-        | EdgeError::Join(_) => 0,
+        | EdgeError::Join(_)
+        | EdgeError::NotStored => 0,
+        EdgeError::BodyTooLarge(_) => metrics.request_bodies_refused.inc(),
+    };
+}
+
+/// Counts what the cache had for an answer: once, whatever the way to it.
+pub fn count_outcome(property: &Property, outcome: Outcome) {
+    let metrics = &property.metrics;
+    match outcome {
+        Outcome::Hit => metrics.cache_hits.inc(),
+        Outcome::Stale => metrics.cache_stale.inc(),
+        Outcome::Miss => metrics.cache_misses.inc(),
+        Outcome::Collapsed => metrics.cache_collapsed.inc(),
+        Outcome::Pass => metrics.cache_passed.inc(),
+        Outcome::None => 0,
     };
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
-    SET_COOKIE,
+    AUTHORIZATION, CONTENT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE,
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 
+use crate::domain::cache::cache_status::{CacheStatus, Forward};
 use crate::domain::cache::playlist as rules;
 use crate::domain::policy::names_a_playlist;
 use crate::store::flights::Joined;
@@ -35,10 +36,10 @@ pub enum Object {
 
 #[derive(Debug)]
 pub enum Obtained {
-    Shared(Object, How),
+    Shared(Object),
     Stream(Response<Content>),
     /// From the cache.
-    Found(Found, How),
+    Found(Found),
 }
 
 impl Obtained {
@@ -47,27 +48,17 @@ impl Obtained {
         let is_document =
             |status: StatusCode, headers: &HeaderMap| status == StatusCode::OK && is_json(headers);
         match self {
-            Self::Shared(Object::Playlist(playlist), _) => Bears::Playlist(playlist),
-            Self::Shared(Object::Whole(head, _), _) if is_document(head.status, &head.headers) => {
+            Self::Shared(Object::Playlist(playlist)) => Bears::Playlist(playlist),
+            Self::Shared(Object::Whole(head, _)) if is_document(head.status, &head.headers) => {
                 Bears::SideDocument
             }
             Self::Stream(origin) if is_document(origin.status(), origin.headers()) => Bears::SideDocument,
-            Self::Found(found, _) if is_document(found.meta().status, &found.meta().headers) => {
+            Self::Found(found) if is_document(found.meta().status, &found.meta().headers) => {
                 Bears::SideDocument
             }
-            Self::Shared(Object::Whole(..), _) | Self::Stream(_) | Self::Found(..) => Bears::Neither,
+            Self::Shared(Object::Whole(..)) | Self::Stream(_) | Self::Found(..) => Bears::Neither,
         }
     }
-}
-
-/// How a shared object was come by, for `Cache-Status` (RFC 9211).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    Hit,
-    Miss,
-    Collapsed,
-    /// From memory, though it is no more fresh.
-    Stale,
 }
 
 impl Object {
@@ -103,27 +94,33 @@ impl Edge {
         property: &Arc<Property>,
         wanted: &Wanted<'_>,
         now: Duration,
+        report: &mut CacheStatus<'static>,
     ) -> Result<Obtained, EdgeError> {
         let key = wanted.place.key(property);
         let is_shareable = wanted.is_shareable(property);
-        if is_shareable {
+        // A playlist is kept without the origin's word on who may have it: only that of a request without a name.
+        if is_shareable && !wanted.client.contains_key(AUTHORIZATION) {
             if let Some(playlist) = self.playlists.fresh(&key, now) {
-                property.metrics.cache_hits.inc();
-                return Ok(Obtained::Shared(Object::Playlist(playlist), How::Hit));
+                *report = CacheStatus::hit(ttl(&playlist, now));
+                return Ok(Obtained::Shared(Object::Playlist(playlist)));
             }
-            if names_a_playlist(&wanted.place.path) || self.playlists.knows(&key) {
-                let (object, how) = Box::pin(self.share(property, wanted, key, now)).await?;
-                return Ok(Obtained::Shared(object, how));
+            let is_known = self.playlists.knows(&key);
+            if is_known || names_a_playlist(&wanted.place.path) {
+                let why = if is_known { Forward::Stale } else { Forward::UriMiss };
+                *report = CacheStatus::forwarded(why);
+                let sharing = self.share(property, wanted, key, now, report);
+                return Box::pin(sharing).await.map(Obtained::Shared);
             }
         } else if names_a_playlist(&wanted.place.path) {
+            *report = CacheStatus::forwarded(Forward::Bypass);
             let fetching = fetch_whole(property, &wanted.place, wanted.headers(property), now);
-            let object = Box::pin(fetching).await?;
-            return Ok(Obtained::Shared(object, How::Miss));
+            return Ok(Obtained::Shared(Box::pin(fetching).await?));
         }
-        if is_shareable && property.caching.is_on && matches!(wanted.method, Method::GET | Method::HEAD) {
-            return self.cached(property, wanted, &key, now).await;
+        if is_shareable && property.caching.is_on {
+            return self.cached(property, wanted, &key, now, report).await;
         }
-        Box::pin(self.stream(property, wanted, key, now)).await
+        *report = CacheStatus::forwarded(Forward::Bypass);
+        Box::pin(self.stream(property, wanted, key, now, report)).await
     }
 
     /// A playlist, by one fetch for all who ask for it at the same time.
@@ -133,7 +130,8 @@ impl Edge {
         wanted: &Wanted<'_>,
         key: String,
         now: Duration,
-    ) -> Result<(Object, How), EdgeError> {
+        report: &mut CacheStatus<'static>,
+    ) -> Result<Object, EdgeError> {
         let wait = if wanted.place.is_blocking() {
             self.wait.max(property.upstream(&wanted.place).blocking_timeout)
         } else {
@@ -157,22 +155,19 @@ impl Edge {
         };
         // Who comes after a purge does not join a fetch from before it.
         let flight = format!("{begun}\n{key}");
-        match self.flights.join(flight, wait, fetch).await? {
-            Joined::Led(object) => {
-                property.metrics.cache_misses.inc();
-                Ok((object?, How::Miss))
-            }
+        let object = match self.flights.join(flight, wait, fetch).await? {
+            Joined::Led(object) => object?,
             Joined::Waited(object) => {
                 let object = object?;
                 if !object.suits(wanted) {
-                    property.metrics.cache_misses.inc();
-                    let headers = wanted.headers(property);
-                    return Ok((fetch_whole(property, &wanted.place, headers, now).await?, How::Miss));
+                    return fetch_whole(property, &wanted.place, wanted.headers(property), now).await;
                 }
-                property.metrics.cache_collapsed.inc();
-                Ok((object.for_another(), How::Collapsed))
+                report.collapsed = true;
+                object.for_another()
             }
-        }
+        };
+        note_kept(&object, now, report);
+        Ok(object)
     }
 
     /// Anything that is not known to be a playlist. Its first bytes are looked at all the same: a playlist under a
@@ -183,13 +178,14 @@ impl Edge {
         wanted: &Wanted<'_>,
         key: String,
         now: Duration,
+        report: &mut CacheStatus<'static>,
     ) -> Result<Obtained, EdgeError> {
         let path_and_query = wanted.place.path_and_query();
         let headers = wanted.headers(property);
         let source = &property.upstream(&wanted.place).source;
         let response = source.fetch(&wanted.method, &path_and_query, headers, None, now).await?;
         refuse_unasked(&response, wanted.client)?;
-        self.settle(property, wanted, key, response, now).await
+        self.settle(property, wanted, key, response, now, report).await
     }
 
     /// What an answer of the origin to this one request comes to.
@@ -200,6 +196,7 @@ impl Edge {
         key: String,
         response: Response<Content>,
         now: Duration,
+        report: &mut CacheStatus<'static>,
     ) -> Result<Obtained, EdgeError> {
         let (parts, mut content) = response.into_parts();
         let is_body = wanted.method == Method::GET
@@ -223,14 +220,28 @@ impl Edge {
         };
         if let Object::Playlist(playlist) = &whole
             && wanted.is_shareable(property)
+            && !wanted.client.contains_key(AUTHORIZATION)
             && !playlist.fresh_for.is_zero()
         {
             let purges = self.objects.tiers().purges();
             self.playlists.keep(&key, playlist, wanted.purges_begun, purges);
+            report.detail = None;
+            note_kept(&whole, now, report);
         }
-        property.metrics.cache_misses.inc();
-        Ok(Obtained::Shared(whole, How::Miss))
+        Ok(Obtained::Shared(whole))
     }
+}
+
+/// Reports whether a playlist that was fetched is kept, and for how long.
+fn note_kept(object: &Object, now: Duration, report: &mut CacheStatus<'static>) {
+    if let Object::Playlist(playlist) = object {
+        report.stored = !playlist.fresh_for.is_zero();
+        report.ttl = Some(ttl(playlist, now));
+    }
+}
+
+fn ttl(playlist: &Playlist, now: Duration) -> i64 {
+    i64::try_from(playlist.ttl(now)).unwrap_or(i64::MAX)
 }
 
 /// Fetches an object whole, unconditionally, as GET.
@@ -250,15 +261,4 @@ async fn fetch_whole(
     refuse_unasked(&response, &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
     read_object(property, place, parts, content, now).await
-}
-
-impl How {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Collapsed => "collapsed",
-            Self::Stale => "stale",
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::HeaderValue;
 
+use crate::domain::cache::cache_status::CacheStatus;
 use crate::domain::manifest::classify;
 use crate::domain::manifest::placement::Placement;
 use crate::domain::policy::{self, Admission, Place};
@@ -186,8 +187,9 @@ impl Edge {
                 let (raw_path, query) = first.split_once('?').unwrap_or((first, ""));
                 let path = path::normalise(raw_path).ok()?.into_owned();
                 let child = wanted.beside(property, path, query);
-                let Ok(Obtained::Shared(Object::Playlist(child), _)) =
-                    self.obtain(property, &child, now).await
+                let mut report = CacheStatus::default();
+                let Ok(Obtained::Shared(Object::Playlist(child))) =
+                    self.obtain(property, &child, now, &mut report).await
                 else {
                     return None;
                 };

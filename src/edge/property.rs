@@ -18,12 +18,15 @@ use crate::domain::manifest::encoding::Limits;
 use crate::domain::policy::Rules;
 use crate::domain::session::carrier::CookieSettings;
 use crate::lab::origin::Streams;
+use crate::origin::upload::Upload;
 use crate::origin::{Origin, Report};
 use crate::telemetry::metrics::{Kind, PropertyMetrics};
 
 use super::body::Content;
+use super::change::Bodies;
 use super::error::{EdgeError, Statuses};
 use super::guard::Guard;
+use super::methods::Methods;
 use super::ruling::{Ruling, Treatment};
 use super::wanted::Place;
 
@@ -44,6 +47,9 @@ pub struct Property {
     /// The header in which the origin is told the result of the token check, where the property only verifies.
     pub result_header: Option<HeaderName>,
     pub query: QueryRule,
+    pub methods: Methods,
+    /// What viewers may send with methods that take a body.
+    pub bodies: Bodies,
     pub lifetimes: Lifetimes,
     /// How everything that is no playlist is cached.
     pub caching: Caching,
@@ -136,14 +142,28 @@ pub struct Caching {
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectLifetimes {
     pub segment: Duration,
+    /// At most, for what is neither a playlist nor media: a tenth of its age when it came.
+    pub heuristic_max: Duration,
     pub negative: Duration,
     pub stale_while_revalidate: Duration,
     pub stale_if_error: Duration,
 }
 
+/// What an operator may have the cache believe.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    /// The viewers' `Cache-Control` and `Pragma`.
+    pub client_directives: bool,
+    /// The origin's clock: the time since `Date` counts as age.
+    pub origin_clock: bool,
+    /// An answer to POST that may stand for GET.
+    pub post: bool,
+    pub set_cookie: rules::SetCookie,
+}
+
 impl Caching {
-    pub fn new(is_on: bool, lifetimes: ObjectLifetimes) -> Self {
-        Self { is_on, by_kind: Kind::ALL.map(|kind| Arc::new(lifetimes.rules(kind))) }
+    pub fn new(is_on: bool, lifetimes: ObjectLifetimes, trust: Trust) -> Self {
+        Self { is_on, by_kind: Kind::ALL.map(|kind| Arc::new(lifetimes.rules(kind, trust))) }
     }
 
     /// The same with a lifetime that replaces whatever the origin states.
@@ -162,21 +182,30 @@ impl Caching {
 }
 
 impl ObjectLifetimes {
-    fn rules(self, kind: Kind) -> rules::Rules {
+    fn rules(self, kind: Kind, trust: Trust) -> rules::Rules {
         rules::Rules {
             unstated: match kind {
                 Kind::Segment => Unstated::Lifetime(self.segment),
                 Kind::Key => Unstated::NotStored,
                 Kind::Multivariant | Kind::MediaPlaylist | Kind::Json | Kind::Preflight | Kind::Other => {
-                    Unstated::Heuristic { lifetime_max: self.segment }
+                    Unstated::Heuristic { lifetime_max: self.heuristic_max }
                 }
             },
             negative: Negative {
                 lifetime: self.negative,
-                statuses: vec![StatusCode::NOT_FOUND, StatusCode::GONE],
+                // Without a lifetime of their own HTTP's rules hold, as for anything else.
+                statuses: if self.negative.is_zero() {
+                    Vec::new()
+                } else {
+                    vec![StatusCode::NOT_FOUND, StatusCode::GONE]
+                },
             },
             stale_while_revalidate: self.stale_while_revalidate,
             stale_if_error: self.stale_if_error,
+            honour_client_directives: trust.client_directives,
+            counts_apparent_age: trust.origin_clock,
+            keeps_post: trust.post,
+            set_cookie: trust.set_cookie,
             vary_ignored: vec![ORIGIN],
             ..rules::Rules::default()
         }
@@ -211,6 +240,26 @@ impl Source {
                 let path = path_and_query.split('?').next().unwrap_or_default();
                 Ok(lab.respond(method, path, headers.borrow(), now).map(Content::Whole))
             }
+        }
+    }
+
+    /// Sends a request that may change something, with its body, and once.
+    pub async fn pass_on(
+        &self,
+        method: &Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+        body: Upload,
+        patience: Duration,
+        now: Duration,
+    ) -> Result<Response<Content>, EdgeError> {
+        match self {
+            Self::Origin(origin) => {
+                let sending = origin.fetch_with(method, path_and_query, headers, body, Some(patience), now);
+                let sent = Box::pin(sending).await?;
+                Ok(sent.map(|rest| Content::Stream { read: bytes::Bytes::new(), rest }))
+            }
+            Self::Lab(_) => Err(EdgeError::Method),
         }
     }
 

@@ -4,11 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, VIA};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use subtle::ConstantTimeEq;
 
+use crate::domain::cache::cache_status::CacheStatus;
+use crate::domain::cache::invalidation::is_safe;
 use crate::domain::headers::cors::Cors;
 use crate::domain::headers::forwarding::{self, Viewer};
 use crate::domain::policy::Admission;
@@ -19,6 +22,7 @@ use crate::domain::token::presented::Head;
 use crate::domain::token::reason::Reason;
 use crate::entropy;
 use crate::geo::Geo;
+use crate::origin::upload::Upload;
 use crate::server::peer::Peer;
 use crate::telemetry::metrics::Kind;
 
@@ -26,8 +30,8 @@ use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::guard::{self, Arrival};
 use super::host::split_port;
-use super::noting::{count_error, kind_by_name, kind_of, last_segment, note};
-use super::obtain::{How, Object, Obtained};
+use super::noting::{count_error, count_outcome, kind_by_name, kind_of, last_segment, note};
+use super::obtain::{Object, Obtained};
 use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
@@ -71,8 +75,14 @@ impl<'a> Caller<'a> {
 
 impl Edge {
     /// Answers a request. Whatever goes wrong is an answer, too.
-    pub async fn serve<B>(self: Arc<Self>, request: Request<B>, peer: Arc<Peer>) -> Response<Body> {
-        let (parts, _) = request.into_parts();
+    pub async fn serve<B>(self: Arc<Self>, request: Request<B>, peer: Arc<Peer>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let body = if body.is_end_stream() { Upload::Nothing } else { Upload::stream(body) };
+        let mut report = CacheStatus::default();
         // Read before the terms: a playlist that is compiled under terms which are then replaced is not kept.
         let purges_begun = self.objects.tiers().purges().begun();
         let terms = self.terms.load_full();
@@ -85,9 +95,12 @@ impl Edge {
             let names = &property.rules.token_names;
             record.describe(&parts, caller.client, caller.scheme, caller.host, &path, names);
             let mut course = Course::default();
-            let answered = self.journey(&property, &parts, &caller, &mut record, &mut course).await;
-            let mut response =
-                answered.unwrap_or_else(|error| refuse(&terms, &property, &parts, &error, &mut record));
+            let answered =
+                self.journey(&property, &parts, body, &caller, &mut record, &mut course, &mut report).await;
+            let mut response = answered.unwrap_or_else(|error| {
+                report.detail = Some(error.detail());
+                refuse(&terms, &property, &parts, &error, &mut record)
+            });
             record.ruled(property.ruling.name(&course.hits), course.token);
             property.ruling.change_answer(&course, response.headers_mut());
             if let Some(value) = property.guard.strict_transport.as_ref().filter(|_| caller.is_secure()) {
@@ -95,14 +108,17 @@ impl Edge {
             }
             property.cors.decorate(&parts.headers, response.headers_mut());
             if Cors::is_preflight(&parts.headers) && parts.method == Method::OPTIONS {
-                property.cors.answer_preflight(&parts.headers, response.headers_mut());
+                let methods = property.methods.allow();
+                property.cors.answer_preflight(&parts.headers, response.headers_mut(), methods);
             }
             response
         } else {
             record.belongs_to(&"".into(), &self.nobody);
             record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
+            report = CacheStatus::made_here(EdgeError::UnknownHost.detail());
             EdgeError::UnknownHost.answer(terms.statuses)
         };
+        report.append_to(response.headers_mut());
         let headers = response.headers_mut();
         headers.append(VIA, HeaderValue::from_static("1.1 sluicegate"));
         headers.insert(REQUEST_ID, in_hex(record.request()));
@@ -112,19 +128,23 @@ impl Edge {
     }
 
     /// The steps of a request. None of them calls the next.
+    #[expect(clippy::too_many_arguments, reason = "a request, who sent it, and what is noted of it")]
     async fn journey(
         &self,
         property: &Arc<Property>,
         parts: &Parts,
+        body: Upload,
         caller: &Caller<'_>,
         record: &mut Record,
         course: &mut Course,
+        report: &mut CacheStatus<'static>,
     ) -> Result<Response<Body>, EdgeError> {
         if parts.method == Method::OPTIONS {
             record.kind = Kind::Preflight;
-            return Ok(options());
+            *report = CacheStatus::made_here("options");
+            return Ok(options(property));
         }
-        if parts.method != Method::GET && parts.method != Method::HEAD {
+        if !property.methods.has(&parts.method) {
             return Err(EdgeError::Method);
         }
         let target = Target::read(&parts.uri, property)?;
@@ -153,11 +173,18 @@ impl Edge {
         let query = origin_query(&target.plain_query, property.query_rule(treatment.as_deref()));
         let place = Place { site, path: target.path.clone(), query, treatment };
         let wanted = wanted(parts, client, caller, place, Known { whereabouts, token });
-        let obtained = self.obtain(property, &wanted, caller.now).await?;
+        let obtained = if is_safe(&wanted.method) {
+            self.obtain(property, &wanted, caller.now, report).await?
+        } else {
+            Box::pin(self.pass_on(property, &wanted, body, caller.now, report)).await?
+        };
+        record.cache(report.outcome().as_str());
+        count_outcome(property, report.outcome());
 
         let bearings =
             Bearings { target: &target, headers: &parts.headers, client: caller.client, now: caller.now };
-        let bears = obtained.bears();
+        // What a change is answered with is for its sender, as it is.
+        let bears = if is_safe(&wanted.method) { obtained.bears() } else { Bears::Neither };
         if is_entry
             && matches!(bears, Bears::Playlist(_))
             && !property.rules.is_listed(last_segment(&target.path))
@@ -172,32 +199,27 @@ impl Edge {
         }
 
         let is_rewritten = is_document && passage.is_in_body();
-        let is_playlist = matches!(obtained, Obtained::Shared(Object::Playlist(_), _));
+        let is_playlist = matches!(obtained, Obtained::Shared(Object::Playlist(_)));
         course.is_for_one =
             is_playlist || viewers_seal.is_some() || passage.session.is_some() || passage.cookie.is_some();
         let mut response = match obtained {
-            Obtained::Shared(Object::Playlist(playlist), how) => {
+            Obtained::Shared(Object::Playlist(playlist)) => {
                 record.kind = kind_of(&playlist);
-                record.cache(how.as_str());
-                answer::playlist(property, &playlist, &passage, &wanted, &parts.headers, how, caller.now)
+                answer::playlist(property, &playlist, &passage, &wanted, &parts.headers, caller.now)
             }
-            Obtained::Shared(Object::Whole(head, body), how) => {
-                record.cache(how.as_str());
+            Obtained::Shared(Object::Whole(head, body)) => {
                 let origin = Response::from_parts((*head).clone(), Content::Whole(body));
                 let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
-                answer::relayed(property, origin, &passage, &wanted, how, 0).await?
+                answer::relayed(property, origin, &passage, &wanted).await?
             }
             Obtained::Stream(origin) => {
-                record.cache("pass");
                 let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
-                answer::relayed(property, origin, &passage, &wanted, How::Miss, 0).await?
+                answer::relayed(property, origin, &passage, &wanted).await?
             }
-            Obtained::Found(found, how) => {
-                record.cache(how.as_str());
-                let ttl = found.meta().freshness.ttl(caller.now);
+            Obtained::Found(found) => {
                 let origin = answer::found(found, &wanted, is_rewritten, caller.now);
                 let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
-                answer::relayed(property, origin, &passage, &wanted, how, ttl).await?
+                answer::relayed(property, origin, &passage, &wanted).await?
             }
         };
         hand_out(&mut response, passage.cookie, passage.header, &property.rules.session_name);
@@ -235,6 +257,9 @@ fn refuse(
 ) -> Response<Body> {
     let mut response = error.answer(property.statuses);
     count_error(property, error);
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, property.methods.allow().clone());
+    }
     let Some(reason) = error.reason() else {
         if matches!(error, EdgeError::Elsewhere { .. }) {
             return response;
@@ -327,10 +352,10 @@ fn site(caller: &Caller<'_>) -> String {
     site
 }
 
-fn options() -> Response<Body> {
+fn options(property: &Property) -> Response<Body> {
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    response.headers_mut().insert(ALLOW, property.methods.allow().clone());
     response.headers_mut().remove(CONTENT_LENGTH);
     response
 }
@@ -370,7 +395,7 @@ mod tests {
     /// It is moved some times on its way into a task, for each stream of HTTP/2, and each HTTP/1.1 connection holds room for one.
     #[test]
     fn a_request_under_way_is_small() {
-        fn bytes<F>(_: impl Fn(Arc<Edge>, Request<()>, Arc<Peer>) -> F) -> usize {
+        fn bytes<F>(_: impl Fn(Arc<Edge>, Request<http_body_util::Empty<Bytes>>, Arc<Peer>) -> F) -> usize {
             size_of::<F>()
         }
         let bytes = bytes(Edge::serve);

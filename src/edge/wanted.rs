@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue, VIA};
+use http::header::{ACCEPT_ENCODING, HeaderName, HeaderValue, VIA};
 use http::{HeaderMap, Method};
 
 use crate::domain::headers::change;
@@ -95,12 +95,13 @@ impl Place {
 }
 
 impl Wanted<'_> {
-    /// Whether the answer may be given to others: nothing that reaches the origin tells of its sender.
+    /// Whether the answer may be given to others: nothing that reaches the origin tells of its sender, save
+    /// `Authorization`, with which HTTP's own rules deal.
     pub fn is_shareable(&self, property: &Property) -> bool {
         let listed = &property.upstream(&self.place).cookies_forwarded;
         let shows_cookies = !listed.is_empty() && forwarding::cookies(self.client, listed).next().is_some();
         let tells_result = property.rules.access.is_verify_only() && property.result_header.is_some();
-        let shows_viewer = shows_cookies || tells_result || self.client.contains_key(AUTHORIZATION);
+        let shows_viewer = shows_cookies || tells_result;
         !shows_viewer && self.place.may_be_kept()
     }
 

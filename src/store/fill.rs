@@ -31,6 +31,8 @@ pub struct Answer<M, B> {
     /// What the head says of the length. A body that ends elsewhere is a failure.
     pub length: Option<u64>,
     pub body: B,
+    /// Whether it goes into the store. One that does not is for those who wait already.
+    pub is_kept: bool,
     pub source: Source,
 }
 
@@ -204,6 +206,11 @@ impl<M> Growing<M> {
     /// The length of the object, where its head tells it.
     pub fn length(&self) -> Option<u64> {
         self.seated.declared()
+    }
+
+    /// Whether it goes into the store when it ends well.
+    pub fn is_kept(&self) -> bool {
+        !self.seated.is_passing()
     }
 
     /// All of it, from the first byte.

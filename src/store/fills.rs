@@ -58,6 +58,17 @@ pub struct Crowded(pub usize);
 /// A place in the list of fetches.
 type Place<'a, M, P, F> = Entry<'a, u128, Arc<Fill<M, P, F>>>;
 
+/// How a fetch stands to other requests for its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing<Place> {
+    /// Others join it, by its place in the list.
+    Listed(Place),
+    /// It is for its request alone, and is not kept: no purge would find it.
+    Alone,
+    /// Nobody joins it, and its answer tells nothing of others'. It is kept unless a purge began after this one.
+    Apart(u64),
+}
+
 /// The fetches under way, over the tiers into which they go.
 #[derive(Debug)]
 pub struct Fills<M, P, F> {
@@ -111,15 +122,15 @@ where
         Fetch: Future<Output = Fetched<M, P, F, B>> + Send + 'static,
     {
         if self.private.has(key.hash()) {
-            return Ok(self.begin(key, fetch, None));
+            return Ok(self.begin(key, fetch, Standing::Alone));
         }
         match self.flying.entry(key.hash()) {
-            Entry::Vacant(place) => Ok(self.begin(key, fetch, Some(Entry::Vacant(place)))),
+            Entry::Vacant(place) => Ok(self.begin(key, fetch, Standing::Listed(Entry::Vacant(place)))),
             Entry::Occupied(place) => {
                 let fill = place.get().clone();
                 if fill.key != *key {
                     drop(place);
-                    return Ok(self.begin(key, fetch, None));
+                    return Ok(self.begin(key, fetch, Standing::Alone));
                 }
                 if fill.waiting() >= self.limits.waiters_max {
                     self.tiers.counters().crowded.one();
@@ -132,7 +143,7 @@ where
                         self.tiers.counters().collapsed.one();
                         Ok(Reader::new(fill, seat, false))
                     }
-                    None => Ok(self.begin(key, fetch, Some(Entry::Occupied(place)))),
+                    None => Ok(self.begin(key, fetch, Standing::Listed(Entry::Occupied(place)))),
                 }
             }
         }
@@ -169,18 +180,31 @@ where
                 Ok(Opened::Failed(failure))
             }
             fetched @ (Fetched::Shared(_) | Fetched::Whole(_)) => {
-                self.launch(key, outlived, std::future::ready(fetched), None).opened(wait).await
+                self.launch(key, outlived, std::future::ready(fetched), Standing::Alone).opened(wait).await
             }
         }
     }
 
-    /// Begins a fetch that others join by its place in the list. One without a place is for its request alone and is
-    /// not kept: no purge would find it.
+    /// Begins a fetch that nobody joins, as of a request that names its sender. What it brings is kept where it may be
+    /// for everybody, and it tells nothing of other requests' answers.
+    pub fn open_apart<B, Fetch>(
+        self: &Arc<Self>,
+        key: &Key,
+        fetch: impl FnOnce(u64) -> Fetch,
+    ) -> Reader<M, P, F>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Display + Send,
+        Fetch: Future<Output = Fetched<M, P, F, B>> + Send + 'static,
+    {
+        self.begin(key, fetch, Standing::Apart(self.tiers.purges().begun()))
+    }
+
     fn begin<B, Fetch>(
         self: &Arc<Self>,
         key: &Key,
         fetch: impl FnOnce(u64) -> Fetch,
-        place: Option<Place<'_, M, P, F>>,
+        standing: Standing<Place<'_, M, P, F>>,
     ) -> Reader<M, P, F>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -188,7 +212,7 @@ where
         Fetch: Future<Output = Fetched<M, P, F, B>> + Send + 'static,
     {
         let outlived = self.tiers.purges().latest();
-        self.launch(key, outlived, fetch(outlived), place)
+        self.launch(key, outlived, fetch(outlived), standing)
     }
 
     /// Sends a fetch on its way that outlived all purges up to this one.
@@ -197,7 +221,7 @@ where
         key: &Key,
         outlived: u64,
         fetch: impl Future<Output = Fetched<M, P, F, B>> + Send + 'static,
-        place: Option<Place<'_, M, P, F>>,
+        standing: Standing<Place<'_, M, P, F>>,
     ) -> Reader<M, P, F>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -206,12 +230,16 @@ where
         let flow = Flow::new(self.flying_bytes.clone());
         let seat = flow.take_seat().expect("a new flow has its beginning");
         let fill = Fill::new(key.clone(), flow, outlived);
-        let is_listed = place.is_some();
-        if let Some(place) = place {
-            drop(place.insert(fill.clone()));
-        }
+        let standing = match standing {
+            Standing::Listed(place) => {
+                drop(place.insert(fill.clone()));
+                Standing::Listed(())
+            }
+            Standing::Alone => Standing::Alone,
+            Standing::Apart(begun) => Standing::Apart(begun),
+        };
         self.tiers.counters().fills.one();
-        let flight = Flight::new(self.clone(), fill.clone(), is_listed);
+        let flight = Flight::new(self.clone(), fill.clone(), standing);
         tokio::spawn(flight.run(fetch));
         Reader::new(fill, seat, true)
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::AGE;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sha2::{Digest, Sha256};
@@ -44,6 +45,12 @@ impl Playlist {
 
     pub fn is_fresh(&self, now: Duration) -> bool {
         now < self.fetched.saturating_add(self.fresh_for)
+    }
+
+    /// How old it is, with the age at which it came (RFC 9111 §4.2.3).
+    pub fn age(&self, now: Duration) -> Duration {
+        let age = self.headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok());
+        Duration::from_secs(age.unwrap_or_default()).saturating_add(now.saturating_sub(self.fetched))
     }
 
     /// Seconds for which it is still fresh.
@@ -140,6 +147,10 @@ impl Playlists {
             !covered
         });
         count.into_inner()
+    }
+
+    pub fn forget(&self, key: &str) {
+        self.kept.remove(key);
     }
 
     pub fn bytes(&self) -> u64 {

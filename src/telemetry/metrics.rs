@@ -79,6 +79,8 @@ struct Families {
     cache: Family<Labels, Counter>,
     admin: Family<Labels, Counter>,
     rules: Family<Labels, Counter>,
+    cache_invalidated: Family<Labels, Counter>,
+    request_bodies_refused: Family<Labels, Counter>,
 }
 
 /// The counters of one property.
@@ -103,6 +105,10 @@ pub struct PropertyMetrics {
     pub cache_hits: Counter,
     pub cache_misses: Counter,
     pub cache_collapsed: Counter,
+    pub cache_stale: Counter,
+    pub cache_passed: Counter,
+    pub cache_invalidated: Counter,
+    pub request_bodies_refused: Counter,
 }
 
 /// The counters of one rule.
@@ -169,7 +175,17 @@ impl Metrics {
             own.origin_errors.clone(),
         );
         registry.register("rules", "Requests that a rule held for", own.rules.clone());
-        registry.register("cache", "Look-ups of kept playlists, by result", own.cache.clone());
+        registry.register("cache", "Answers by what the cache had for them", own.cache.clone());
+        registry.register(
+            "cache_invalidated",
+            "URLs whose stored answers a change at the origin made invalid",
+            own.cache_invalidated.clone(),
+        );
+        registry.register(
+            "request_bodies_refused",
+            "Requests refused for a body over the limit",
+            own.request_bodies_refused.clone(),
+        );
         registry.register(
             "admin_requests",
             "Requests to the operators' listener, by area and how they ended",
@@ -217,6 +233,10 @@ impl Metrics {
             cache_hits: of(&own.cache, &[("result", "hit")]),
             cache_misses: of(&own.cache, &[("result", "miss")]),
             cache_collapsed: of(&own.cache, &[("result", "collapsed")]),
+            cache_stale: of(&own.cache, &[("result", "stale")]),
+            cache_passed: of(&own.cache, &[("result", "pass")]),
+            cache_invalidated: of(&own.cache_invalidated, &[]),
+            request_bodies_refused: of(&own.request_bodies_refused, &[]),
         }
     }
 

@@ -131,7 +131,10 @@ async fn what_caches_before_the_edge_said_stays() {
     origin.at("/s.ts", Answer::with("200 OK", &fields, "segment"));
     let edge = TestEdge::open(&urls(&origin, ""), "").await;
     let reply = get(edge.address, "/s.ts").await;
-    assert_eq!(reply.header("cache-status").as_deref(), Some("shield; hit, sluicegate; fwd=uri-miss"));
+    assert_eq!(
+        reply.header("cache-status").as_deref(),
+        Some("shield; hit, sluicegate; fwd=uri-miss; ttl=9; stored")
+    );
     assert_eq!(
         reply.header("cache-control").as_deref(),
         Some("max-age=9"),

@@ -8,7 +8,9 @@
 
 mod access_token;
 mod admin;
+mod cache_rules;
 mod carriers;
+mod changes;
 mod commands;
 mod encryption;
 mod forwarding;

@@ -32,7 +32,7 @@ async fn a_segment_is_fetched_once_and_served_from_memory() {
     let first = get(edge.address, "/s.ts").await;
     assert_eq!(
         (first.text().as_str(), cache_status(&first).as_str()),
-        ("segment", "sluicegate; fwd=uri-miss")
+        ("segment", "sluicegate; fwd=uri-miss; ttl=86400; stored")
     );
     edge.clock.advance(Duration::from_secs(7));
     let second = get(edge.address, "/s.ts").await;
@@ -152,8 +152,7 @@ async fn a_range_from_the_beginning_fetches_the_whole_and_one_from_the_middle_pa
     let reply = request(edge.address, "GET", "/s.mp4", &[("Range", "bytes=0-3")]).await;
     assert_eq!((reply.status, reply.text().as_str()), (206, "0123"));
     assert_eq!(origin.asked()[0].header("range"), None, "for everybody");
-    let part = [("content-range", "bytes 4-5/10"), ("content-type", "video/mp4")];
-    origin.at("/t.mp4", Answer::with("206 Partial Content", &part, "45"));
+    origin.at("/t.mp4", Answer::file(&[("content-type", "video/mp4")], "0123456789"));
     let reply = request(edge.address, "GET", "/t.mp4", &[("Range", "bytes=4-5")]).await;
     assert_eq!((reply.status, reply.text().as_str()), (206, "45"));
     assert_eq!(origin.asked()[1].header("range").as_deref(), Some("bytes=4-5"));

@@ -40,10 +40,44 @@ impl Forward {
     }
 }
 
+/// The detail of a stale answer that was served because the origin failed.
+pub const SERVED_STALE: &str = "origin-failed";
+
+/// What a look into the cache came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Hit,
+    /// From the cache, after its time.
+    Stale,
+    /// The origin was asked, for this request or for several.
+    Miss,
+    /// Another request had asked the origin already.
+    Collapsed,
+    /// The cache was not looked at.
+    Pass,
+    /// The answer was made here.
+    None,
+}
+
+impl Outcome {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Collapsed => "collapsed",
+            Self::Pass => "pass",
+            Self::None => "",
+        }
+    }
+}
+
 /// What is reported of one answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStatus<'a> {
-    /// Why it went forward; where it did not, the answer is a hit.
+    /// It came from the cache, without the origin.
+    pub is_hit: bool,
+    /// Why it went forward. An answer that is no hit and did not go forward was made here: a refusal, say.
     pub forward: Option<Forward>,
     /// The origin's status, where it is another than the answer's.
     pub forward_status: Option<StatusCode>,
@@ -59,6 +93,7 @@ pub struct CacheStatus<'a> {
 impl CacheStatus<'_> {
     pub const fn hit(ttl: i64) -> Self {
         Self {
+            is_hit: true,
             forward: None,
             forward_status: None,
             ttl: Some(ttl),
@@ -70,12 +105,40 @@ impl CacheStatus<'_> {
 
     pub const fn forwarded(forward: Forward) -> Self {
         Self {
+            is_hit: false,
             forward: Some(forward),
             forward_status: None,
             ttl: None,
             stored: false,
             collapsed: false,
             detail: None,
+        }
+    }
+
+    /// An answer that was made here, and why.
+    pub const fn made_here(detail: &'static str) -> CacheStatus<'static> {
+        CacheStatus {
+            is_hit: false,
+            forward: None,
+            forward_status: None,
+            ttl: None,
+            stored: false,
+            collapsed: false,
+            detail: Some(detail),
+        }
+    }
+
+    /// The same in a word, for logs and metrics. A stale answer is one that was served from the cache after its time,
+    /// whether or not the origin was asked first.
+    pub fn outcome(&self) -> Outcome {
+        match self.forward {
+            _ if self.is_hit && self.ttl.is_some_and(|ttl| ttl < 0) => Outcome::Stale,
+            _ if self.is_hit => Outcome::Hit,
+            None => Outcome::None,
+            Some(Forward::Stale) if self.detail == Some(SERVED_STALE) => Outcome::Stale,
+            Some(Forward::Bypass | Forward::Method) => Outcome::Pass,
+            Some(_) if self.collapsed => Outcome::Collapsed,
+            Some(_) => Outcome::Miss,
         }
     }
 
@@ -94,13 +157,12 @@ impl CacheStatus<'_> {
 impl fmt::Display for CacheStatus<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(NAME)?;
-        match self.forward {
-            None => formatter.write_str("; hit")?,
-            Some(forward) => {
-                write!(formatter, "; fwd={}", forward.as_str())?;
-                if let Some(status) = self.forward_status {
-                    write!(formatter, "; fwd-status={}", status.as_u16())?;
-                }
+        if self.is_hit {
+            formatter.write_str("; hit")?;
+        } else if let Some(forward) = self.forward {
+            write!(formatter, "; fwd={}", forward.as_str())?;
+            if let Some(status) = self.forward_status {
+                write!(formatter, "; fwd-status={}", status.as_u16())?;
             }
         }
         if let Some(ttl) = self.ttl {
@@ -150,6 +212,24 @@ mod tests {
     fn a_hit_tells_how_long_it_is_fresh() {
         assert_eq!(CacheStatus::hit(376).to_string(), "sluicegate; hit; ttl=376");
         assert_eq!(CacheStatus::hit(-412).to_string(), "sluicegate; hit; ttl=-412");
+    }
+
+    #[test]
+    fn what_was_made_here_is_neither_a_hit_nor_went_forward() {
+        assert_eq!(CacheStatus::made_here("refused").to_string(), "sluicegate; detail=refused");
+        assert_eq!(CacheStatus::default().to_string(), "sluicegate");
+    }
+
+    #[test]
+    fn a_stale_answer_is_told_from_a_hit_and_from_a_miss() {
+        assert_eq!(CacheStatus::hit(0).outcome(), Outcome::Hit);
+        assert_eq!(CacheStatus::hit(-1).outcome(), Outcome::Stale);
+        let failed = CacheStatus { detail: Some(SERVED_STALE), ..CacheStatus::forwarded(Forward::Stale) };
+        assert_eq!(failed.outcome(), Outcome::Stale);
+        assert_eq!(CacheStatus::forwarded(Forward::Stale).outcome(), Outcome::Miss);
+        let joined = CacheStatus { collapsed: true, ..CacheStatus::forwarded(Forward::UriMiss) };
+        assert_eq!(joined.outcome(), Outcome::Collapsed);
+        assert_eq!(CacheStatus::forwarded(Forward::Method).outcome(), Outcome::Pass);
     }
 
     #[test]

@@ -77,6 +77,16 @@ impl Selector {
         self.fields.iter().all(|field| field.matches(request) || self.is_preferred_language(field, request))
     }
 
+    /// What the same answer would be selected by, had `request` brought it.
+    #[must_use]
+    pub fn of_another(&self, request: &HeaderMap) -> Self {
+        let fields = self
+            .fields
+            .iter()
+            .map(|field| Field { name: field.name.clone(), value: value_of(request, &field.name) });
+        Self { fields: fields.collect(), language: None }
+    }
+
     /// The fields and normalised values as one text, equal for requests that select the same answer by the
     /// same fields.
     pub fn secondary_key(&self) -> Vec<u8> {

@@ -11,7 +11,6 @@ use super::listed;
 
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 const ANY: HeaderValue = HeaderValue::from_static("*");
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// Fields of an origin's answer that this module writes itself.
 const OWNED: [HeaderName; 7] = [
@@ -100,12 +99,13 @@ impl Cors {
         headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// The further headers of a preflight's answer, beside those of [`Cors::decorate`].
-    pub fn answer_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+    /// The further headers of a preflight's answer, beside those of [`Cors::decorate`]. `methods` are those that the
+    /// property serves.
+    pub fn answer_preflight(&self, request: &HeaderMap, response: &mut HeaderMap, methods: &HeaderValue) {
         if !response.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
             return;
         }
-        response.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        response.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
         let allowed = request
             .get(ACCESS_CONTROL_REQUEST_HEADERS)
             .map_or_else(|| self.allow_headers.clone(), |asked| self.allowed_headers(asked));
@@ -183,7 +183,7 @@ mod tests {
         request.insert(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("hdntl, CMCD-Own, x-secret"));
         let mut answer = HeaderMap::new();
         cors.decorate(&request, &mut answer);
-        cors.answer_preflight(&request, &mut answer);
+        cors.answer_preflight(&request, &mut answer, &HeaderValue::from_static("GET, HEAD, OPTIONS"));
         let headers = answer[ACCESS_CONTROL_ALLOW_HEADERS].to_str().expect("text");
         assert!(
             headers.contains("hdntl") && headers.contains("CMCD-Own") && !headers.contains("x-secret"),

@@ -245,7 +245,7 @@ impl<M> OnDisk<M> {
     /// What a fill makes of it, so that it goes into memory and many readers make one read.
     pub fn into_answer(self) -> Answer<M, DiskBody> {
         let (length, body) = (Some(self.len()), self.body());
-        Answer { description: self.description, length, body, source: Source::Disk }
+        Answer { description: self.description, length, body, is_kept: true, source: Source::Disk }
     }
 }
 

@@ -10,7 +10,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use crate::store::fill::{Answer, Fetched, Fill, Head, Source};
-use crate::store::fills::{Fills, Limits};
+use crate::store::fills::{Fills, Limits, Standing};
 use crate::store::flow::FillError;
 use crate::store::object::Object;
 use crate::store::purge::{Depth, Scope};
@@ -21,7 +21,7 @@ pub(super) struct Flight<M, P, F> {
     fills: Arc<Fills<M, P, F>>,
     fill: Arc<Fill<M, P, F>>,
     landed: bool,
-    is_listed: bool,
+    standing: Standing<()>,
 }
 
 impl<M, P, F> Flight<M, P, F>
@@ -30,8 +30,8 @@ where
     P: Send + 'static,
     F: Clone + Send + Sync + 'static,
 {
-    pub fn new(fills: Arc<Fills<M, P, F>>, fill: Arc<Fill<M, P, F>>, is_listed: bool) -> Self {
-        Self { fills, fill, landed: false, is_listed }
+    pub fn new(fills: Arc<Fills<M, P, F>>, fill: Arc<Fill<M, P, F>>, standing: Standing<()>) -> Self {
+        Self { fills, fill, landed: false, standing }
     }
 
     pub async fn run<B>(mut self, fetch: impl Future<Output = Fetched<M, P, F, B>>)
@@ -55,7 +55,9 @@ where
                 self.land(Head::Whole(object), Ok(()));
             }
             Fetched::Private(answer) => {
-                self.fills.private.note(self.fill.key.hash());
+                if !matches!(self.standing, Standing::Apart(_)) {
+                    self.fills.private.note(self.fill.key.hash());
+                }
                 self.leave();
                 self.fill.announce_private(answer);
                 self.land(Head::Private, Ok(()));
@@ -76,6 +78,10 @@ where
         let description = Arc::new(answer.description);
         self.fills.private.forget(self.fill.key.hash());
         self.fill.flow.declare(answer.length);
+        if !answer.is_kept {
+            self.leave();
+            self.fill.flow.pass();
+        }
         if answer.length.is_some_and(|length| length > self.fills.limits.object_bytes_max) {
             self.pass();
         }
@@ -195,8 +201,10 @@ where
     /// Keeps an object that came whole, unless it was purged on its way.
     fn keep(&self, object: &Arc<Object<M>>, source: Source) {
         let tiers = &self.fills.tiers;
-        if !self.is_listed {
-            return;
+        match self.standing {
+            Standing::Listed(()) => {}
+            Standing::Apart(begun) if tiers.purges().begun() == begun => {}
+            Standing::Alone | Standing::Apart(_) => return,
         }
         match self.fill.purged() {
             Some(Depth::Hard) => return,

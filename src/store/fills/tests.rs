@@ -56,7 +56,13 @@ fn description(tags: &[&str]) -> Description<u8> {
 }
 
 fn shared(length: Option<u64>, body: Scripted) -> Got {
-    Fetched::Shared(Answer { description: description(&["film"]), length, body, source: Source::Origin })
+    Fetched::Shared(Answer {
+        description: description(&["film"]),
+        length,
+        body,
+        is_kept: true,
+        source: Source::Origin,
+    })
 }
 
 fn open(store: &Arc<Store>, got: Got) -> Read {
@@ -284,8 +290,13 @@ impl Body for Panicking {
 #[tokio::test]
 async fn a_source_that_panics_ends_bodies_with_an_error() {
     let store = store(Limits::default());
-    let answer =
-        Answer { description: description(&[]), length: None, body: Panicking, source: Source::Origin };
+    let answer = Answer {
+        description: description(&[]),
+        length: None,
+        body: Panicking,
+        is_kept: true,
+        source: Source::Origin,
+    };
     let reader: Read = store.open(&Key::new("/a"), |_| async { Fetched::Shared(answer) }).unwrap();
     assert_eq!(whole(growing(reader).await.body()).await, Err(FillError::Lost));
     assert!(store.is_empty());

@@ -25,6 +25,10 @@ impl Seated {
         self.flow.state().declared
     }
 
+    pub fn is_passing(&self) -> bool {
+        self.flow.is_passing()
+    }
+
     /// The bytes from `first` to before `end`, or to the end of the object.
     pub fn body(self, first: u64, end: Option<u64>) -> FillBody {
         let mut state = self.flow.state();

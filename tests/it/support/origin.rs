@@ -19,12 +19,15 @@ pub struct Answer {
     gate: Option<Arc<Notify>>,
     /// Close the connection after so many bytes of the body.
     cut_after: Option<usize>,
+    /// The header fields of a file, of which parts are sent and which a validator confirms.
+    file: Option<Vec<(String, String)>>,
 }
 
-/// A request as it reached the origin: the head, byte for byte.
+/// A request as it reached the origin: the head, byte for byte, and a body that had a length.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub head: String,
+    pub body: Vec<u8>,
 }
 
 /// A raw HTTP/1.1 origin on a free port.
@@ -65,7 +68,49 @@ impl Answer {
     /// These bytes and no others, then the connection is closed.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         let body: Vec<u8> = bytes.into();
-        Self { head: String::new(), cut_after: Some(body.len()), body, gate: None }
+        Self { head: String::new(), cut_after: Some(body.len()), body, ..Self::default() }
+    }
+
+    /// A file with these header fields: a single range of it is answered by a 206, and its own `ETag` by a 304.
+    pub fn file(fields: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Self {
+        let fields = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { body: body.into(), file: Some(fields), ..Self::default() }
+    }
+
+    /// What a file answers to this request.
+    fn to(&self, asked: &Asked) -> Self {
+        let Some(file) = &self.file else { return self.clone() };
+        let mut fields: Vec<(&str, &str)> =
+            file.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let etag = fields.iter().find(|(name, _)| *name == "etag").map(|(_, value)| *value);
+        let length = self.body.len();
+        let part = |first: usize, last: usize| {
+            let last = last.min(length - 1);
+            (format!("bytes {first}-{last}/{length}"), self.body[first..=last].to_vec())
+        };
+        let range = asked.header("range").and_then(|range| {
+            let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+            let last_given = last.parse().ok();
+            match first.parse() {
+                Ok(first) => Some((first, last_given.unwrap_or(length - 1))),
+                Err(_) => Some((length.saturating_sub(last_given?), length - 1)),
+            }
+        });
+        let answer = if etag.is_some() && asked.header("if-none-match").as_deref() == etag {
+            Self::with("304 Not Modified", &fields, "")
+        } else if let Some((first, last)) = range {
+            if first >= length {
+                let all = format!("bytes */{length}");
+                Self::with("416 Range Not Satisfiable", &[("content-range", &all)], "")
+            } else {
+                let (stated, bytes) = part(first, last);
+                fields.push(("content-range", &stated));
+                Self::with("206 Partial Content", &fields, bytes)
+            }
+        } else {
+            Self::with("200 OK", &fields, self.body.clone())
+        };
+        Self { gate: self.gate.clone(), cut_after: self.cut_after, ..answer }
     }
 
     /// The head is sent at once, the body when `gate` is notified.
@@ -173,12 +218,23 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         };
         let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
         buffer.drain(..end);
-        let asked = Asked { head };
+        let mut asked = Asked { head, body: Vec::new() };
+        let length: usize =
+            asked.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        while buffer.len() < length {
+            let mut chunk = [0; 4096];
+            let read = stream.read(&mut chunk).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            buffer.extend_from_slice(&chunk[..read]);
+        }
+        asked.body = buffer.drain(..length).collect();
         let path = asked.target().split('?').next().unwrap_or_default().to_owned();
         let is_head = asked.method() == "HEAD";
+        let answer = shared.answers.lock().expect("not poisoned").get(&path).map(|answer| answer.to(&asked));
         shared.asked.lock().expect("not poisoned").push(asked);
         shared.changed.notify_waiters();
-        let answer = shared.answers.lock().expect("not poisoned").get(&path).cloned();
         let answer = answer.unwrap_or_else(|| {
             Answer::with("404 Not Found", &[("content-type", "text/plain")], "no such thing\n")
         });

@@ -1,0 +1,64 @@
+//! The cache of a property, from what was typed.
+
+use crate::domain::cache::rules;
+use crate::edge::change::Bodies;
+use crate::edge::methods::{self, Methods};
+use crate::edge::property::{Caching, Lifetimes, ObjectLifetimes, Trust};
+
+use super::fault::Judge;
+use super::file;
+use super::file::cache::{PropertyCache, SetCookie};
+use super::units::AutoSpan;
+
+pub fn lifetimes(typed: &PropertyCache) -> Lifetimes {
+    Lifetimes {
+        live_playlist: match typed.live_playlist_ttl {
+            AutoSpan::Auto => None,
+            AutoSpan::Fixed(ttl) => Some(ttl),
+        },
+        playlist: typed.playlist_ttl.0,
+    }
+}
+
+pub fn caching(typed: &PropertyCache) -> Caching {
+    let lifetimes = ObjectLifetimes {
+        segment: typed.segment_ttl.0,
+        heuristic_max: typed.heuristic_ttl_max.0,
+        negative: typed.negative_ttl.0,
+        stale_while_revalidate: typed.stale_while_revalidate.0,
+        stale_if_error: typed.stale_if_error.0,
+    };
+    let trust = Trust {
+        client_directives: typed.client_directives,
+        origin_clock: typed.origin_clock,
+        post: typed.keep_post,
+        set_cookie: match typed.set_cookie {
+            SetCookie::Refuse => rules::SetCookie::Refused,
+            SetCookie::Drop => rules::SetCookie::Dropped,
+            SetCookie::Keep => rules::SetCookie::Kept,
+        },
+    };
+    Caching::new(typed.objects, lifetimes, trust)
+}
+
+pub fn bodies(typed: &file::Property) -> Bodies {
+    Bodies { bytes_max: typed.request_body_max.0, timeout: typed.request_body_timeout.0 }
+}
+
+pub fn methods(typed: &file::Property, judge: &mut Judge) -> Methods {
+    for name in &typed.methods {
+        if let Err(error) = methods::parse(name.get_ref()) {
+            judge.fault(
+                name.span(),
+                format!("methods: \"{}\" {error}", name.get_ref()),
+                "list methods by their names, such as GET, HEAD, OPTIONS, POST, PUT, DELETE",
+            );
+        }
+    }
+    let methods = Methods::new(typed.methods.iter().map(|name| name.get_ref().as_str()));
+    if !methods.has(&http::Method::GET) {
+        let place = typed.methods.first().map(toml::Spanned::span).unwrap_or_default();
+        judge.fault(place, "methods lists no GET: nothing could be watched", "add \"GET\"");
+    }
+    methods
+}
