@@ -73,6 +73,21 @@ fn multi_drm() {
 }
 
 #[test]
+fn fairplay_keys_and_licences_get_no_token() {
+    check("fairplay", Counts { own: 3, other_schemes: 2, ..Counts::default() });
+}
+
+#[test]
+fn widevine_and_playready_boxes_and_licence_hosts_get_no_token() {
+    check("widevine-playready", Counts { own: 3, other_schemes: 4, ..Counts::default() });
+}
+
+#[test]
+fn session_keys_of_key_systems_get_no_token() {
+    check("multivariant-drm", Counts { own: 2, other_schemes: 3, ..Counts::default() });
+}
+
+#[test]
 fn interstitials() {
     check("interstitials", Counts { own: 5, foreign: 1, ..Counts::default() });
 }

@@ -310,3 +310,25 @@ async fn a_purge_by_url_takes_what_rules_have_kept_apart() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(ask().await, (2, 2), "both were taken");
 }
+
+#[tokio::test]
+async fn what_a_key_system_reads_goes_through_unharmed() {
+    let origin = stage::origin().await;
+    let name = |name: &str| format!("/golden/{name}.m3u8");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/playlists");
+    let edge = TestEdge::start(&origin, "").await;
+    for file in ["fairplay", "widevine-playready", "multivariant-drm"] {
+        let source = std::fs::read_to_string(folder.join(format!("{file}.m3u8"))).expect("a playlist");
+        origin.at(&name(file), Answer::playlist(&source));
+        // A media playlist is entered through one of a single variant, which names it with the session.
+        let entry = get(edge.address, &Access::acl("/*").on(&name(file))).await;
+        let text = if file == "multivariant-drm" {
+            entry.text()
+        } else {
+            get(edge.address, &format!("/golden/{}", entry.uris()[0])).await.text()
+        };
+        for line in source.lines().filter(|line| line.contains("KEYFORMAT=") && !line.contains("identity")) {
+            assert!(text.lines().any(|sent| sent == line), "{line}\n{text}");
+        }
+    }
+}

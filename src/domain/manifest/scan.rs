@@ -8,7 +8,7 @@ use super::base::{Base, Hosts};
 use super::classify::{Classifier, Kind};
 use super::collect::{Collector, Own};
 use super::lines::{Lines, trim};
-use super::tags::{Carries, PRELOAD_CLASS, carries};
+use super::tags::{Carries, KEY_ITSELF, PRELOAD_CLASS, carries};
 use super::template::Found;
 use super::{ManifestError, Options};
 
@@ -76,6 +76,7 @@ impl Scan<'_> {
         match carries(name) {
             Carries::Attributes(names) => self.attributes(value, names),
             Carries::Unknown if self.options.unknown_tags => self.attributes(value, &["URI"]),
+            Carries::Key => self.key(value),
             Carries::DateRange => self.date_range(value),
             Carries::Line => {
                 self.collector.reference(trim(self.source, value));
@@ -97,6 +98,23 @@ impl Scan<'_> {
                 self.attribute(&attribute);
             }
         }
+    }
+
+    /// What a key system makes of its URI (a licence to ask for, a key to look up) is none of ours, on whatever host: a token
+    /// in it would go to a licence server, or spoil what the system looks for.
+    fn key(&mut self, list: Range<usize>) {
+        let source = self.source;
+        let of_a_system = Attributes::new(source, list.clone()).flatten().any(|attribute| {
+            source[attribute.name].eq_ignore_ascii_case(b"KEYFORMAT")
+                && source[attribute.value] != *KEY_ITSELF
+        });
+        if !of_a_system {
+            return self.attributes(list, &["URI"]);
+        }
+        let uris = Attributes::new(source, list)
+            .flatten()
+            .filter(|attribute| source[attribute.name.clone()] == *b"URI");
+        self.collector.counts.other_schemes += uris.count();
     }
 
     /// An unquoted URI is against the grammar, and a comma in a token would end it: it is left alone.

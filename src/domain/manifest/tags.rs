@@ -5,6 +5,8 @@
 pub enum Carries {
     /// URIs in these attributes.
     Attributes(&'static [&'static str]),
+    /// A URI that is fetched as a key, unless a key system reads it.
+    Key,
     /// `X-ASSET-URI`, `X-ASSET-LIST`, and `X-URI` of one class.
     DateRange,
     /// The rest of the line is a URI.
@@ -20,6 +22,10 @@ pub enum Carries {
 /// The class of an `EXT-X-DATERANGE` whose `X-URI` names something that the player will fetch.
 pub const PRELOAD_CLASS: &[u8] = b"com.apple.hls.preload";
 
+/// RFC 8216bis §4.4.4.4: "identity" (or no KEYFORMAT) means that the URI gives the key itself; any other value names the key
+/// system that reads it.
+pub const KEY_ITSELF: &[u8] = b"identity";
+
 const URI: Carries = Carries::Attributes(&["URI"]);
 
 /// Every tag with a rule of its own. Names are exact.
@@ -28,7 +34,7 @@ pub const TABLE: &[(&str, Carries)] = &[
     ("EXT-X-PROGRAM-DATE-TIME", Carries::Nothing),
     ("EXT-X-BYTERANGE", Carries::Nothing),
     ("EXT-X-DISCONTINUITY", Carries::Nothing),
-    ("EXT-X-KEY", URI),
+    ("EXT-X-KEY", Carries::Key),
     ("EXT-X-MAP", URI),
     ("EXT-X-MEDIA", URI),
     ("EXT-X-DATERANGE", Carries::DateRange),
@@ -36,7 +42,7 @@ pub const TABLE: &[(&str, Carries)] = &[
     ("EXT-X-RENDITION-REPORT", URI),
     ("EXT-X-I-FRAME-STREAM-INF", URI),
     ("EXT-X-IMAGE-STREAM-INF", URI),
-    ("EXT-X-SESSION-KEY", URI),
+    ("EXT-X-SESSION-KEY", Carries::Key),
     ("EXT-X-SESSION-DATA", URI),
     ("EXT-X-CONTENT-STEERING", Carries::Attributes(&["SERVER-URI"])),
     ("EXT-X-PREFETCH", Carries::Line),

@@ -76,7 +76,7 @@ pub struct Counts {
     /// References on our hosts: these get a token.
     pub own: usize,
     pub foreign: usize,
-    /// `skd:`, `data:`, `urn:` and the like.
+    /// `skd:`, `data:`, `urn:` and the like, and what a key system reads.
     pub other_schemes: usize,
     /// Attribute lists and references that do not parse.
     pub unparsable: usize,
