@@ -264,3 +264,113 @@ fn the_secrets_of_an_origin_are_not_printed() {
         assert!(config.warnings.iter().any(|warning| warning.contains("a secret for an origin")), "{auth}");
     }
 }
+
+fn with_rules(rules: &str) -> String {
+    format!("{PROPERTY}{KEY}{rules}\n")
+}
+
+#[test]
+fn a_rule_that_cannot_work_is_pointed_at() {
+    for (rule, place, problem) in [
+        ("name = \"r\"", "t.toml:6:9", "the rule \"r\" does nothing"),
+        ("name = \"a b\", allow = true", "t.toml:6:18", "is no name for a rule"),
+        ("name = \"r\", allow = false", "t.toml:6:31", "allow = false says nothing"),
+        ("name = \"r\", allow = true, deny = 403", "t.toml:6:44", "a rule decides one thing"),
+        ("name = \"r\", deny = 200", "t.toml:6:30", "deny = 200 is no status of a refusal"),
+        ("name = \"r\", redirect = { to = \"//evil\" }", "t.toml:6:41", "neither absolute"),
+        ("name = \"r\", redirect = { to = \"/{cookie}\" }", "t.toml:6:41", "\"{cookie}\" is no piece"),
+        ("name = \"r\", redirect = { to = \"/x\", status = 200 }", "t.toml:6:", "200 is no redirect"),
+        ("name = \"r\", require = \"cookie\"", "t.toml:6:", "unknown variant `cookie`"),
+        ("name = \"r\", origin = \"nowhere\"", "t.toml:6:32", "no origin has the name \"nowhere\""),
+        ("name = \"r\", deny = 403, origin = \"x\"", "t.toml:6:", "no origin is asked"),
+        ("name = \"r\", when = { path = [\"vod/*\"] }, allow = true", "t.toml:6:40", "no path could match"),
+        ("name = \"r\", when = { path = [] }, allow = true", "t.toml", "path = [] never holds"),
+        ("name = \"r\", when = { extension = [\".ts\"] }, allow = true", "t.toml:6:", "is no extension"),
+        ("name = \"r\", when = { host = [\"a:80\"] }, allow = true", "t.toml:6:", "without a port"),
+        ("name = \"r\", when = { method = [\"get\"] }, allow = true", "t.toml:6:", "\"get\" is no method"),
+        (
+            "name = \"r\", when = { client = [\"10.0.0.0/99\"] }, allow = true",
+            "t.toml:6:",
+            "neither an address",
+        ),
+        ("name = \"r\", when = { asn = [\"AS1\"] }, allow = true", "t.toml:6:", "is no autonomous system"),
+        (
+            "name = \"r\", when = { token = [\"expird\"] }, deny = 410",
+            "t.toml:6:41",
+            "no result of a token check",
+        ),
+        ("name = \"r\", when = { header = [{ name = \"a\" }] }, deny = 410", "t.toml:6:", "one question"),
+        (
+            "name = \"r\", when = { header = [{ name = \"hdntl\", present = true }] }, deny = 410",
+            "t.toml:6:",
+            "carries a token",
+        ),
+        ("name = \"r\", when = { paths = [\"/\"] }, deny = 410", "t.toml:6:", "did you mean `path`?"),
+        ("name = \"r\", unless = {}, deny = 410", "t.toml:6:", "unless names no condition"),
+        (
+            "name = \"r\", response = { set = { Connection = \"close\" } }",
+            "t.toml:6:",
+            "may not change the header connection",
+        ),
+        (
+            "name = \"r\", response = { set = { Access-Control-Allow-Origin = \"*\" } }",
+            "t.toml:6:",
+            "[property.cors]",
+        ),
+        ("name = \"r\", response = { remove = [\"Set-Cookie\"] }", "t.toml:6:", "header set-cookie"),
+        (
+            "name = \"r\", response = { set = { X-A = \"a\\r\\nB: c\" } }",
+            "t.toml:6:",
+            "cannot have this value",
+        ),
+        (
+            "name = \"r\", request = { set = { Sluicegate-Token = \"valid\" } }",
+            "t.toml:6:",
+            "header sluicegate-token",
+        ),
+        ("name = \"r\", request = { set = { Cookie = \"a=b\" } }", "t.toml:6:", "header cookie"),
+        ("name = \"r\", request = { remove = [\"hdnts\"] }", "t.toml:6:", "header hdnts"),
+        ("name = \"r\", request = { set = { \"a b\" = \"1\" } }", "t.toml:6:", "is no header name"),
+    ] {
+        let line = fault(&with_rules(&format!("rule = [{{ {rule} }}]")));
+        assert!(line.contains(place) && line.contains(problem), "{rule}: {line}");
+    }
+}
+
+#[test]
+fn rules_of_one_property_are_told_apart_and_few_continue() {
+    let line = fault(&with_rules("rule = [{ name = \"r\", allow = true }, { name = \"r\", deny = 403 }]"));
+    assert!(line.contains("two rules have the name \"r\""), "{line}");
+    let rules = |count: usize| {
+        let one =
+            |n| format!("{{ name = \"r{n}\", response = {{ remove = [\"server\"] }}, continue = true }}");
+        with_rules(&format!("rule = [{}]", (0..count).map(one).collect::<Vec<_>>().join(", ")))
+    };
+    assert!(judged(&rules(15)).is_ok());
+    assert!(fault(&rules(16)).contains("let at most 15 do so"));
+}
+
+#[test]
+fn an_open_property_cannot_require_a_token() {
+    let access = "access = { action = \"open\" }\nrule = [{ name = \"r\", require = \"token\" }]\n";
+    assert!(fault(&format!("{PROPERTY}{access}")).contains("there is no key to verify with"));
+}
+
+#[test]
+fn the_header_for_the_result_means_nothing_else() {
+    for name in ["hdnts", "Cookie", "X-Forwarded-For", "Host", "a b", "Sluicegate-Debug"] {
+        let access = format!("access = {{ key = {{ hex = \"abcd\" }}, result_header = \"{name}\" }}\n");
+        let line = fault(&format!("{PROPERTY}{access}"));
+        assert!(line.contains("another meaning") || line.contains("is no header name"), "{name}: {line}");
+    }
+    let access = "access = { key = { hex = \"abcd\" }, result_header = \"\" }\n";
+    assert!(judged(&format!("{PROPERTY}{access}")).is_ok());
+}
+
+#[test]
+fn a_named_origin_has_the_keys_of_the_first() {
+    let origins = "origins = { archive = { urls = [\"ftp://x\"] } }\n";
+    assert!(fault(&with_rules(origins)).contains("neither http nor https"));
+    let origins = "origins = { archive = { urls = [\"http://x\"], cookies = [\"hdntl\"] } }\n";
+    assert!(fault(&with_rules(origins)).contains("cookies lists \"hdntl\""));
+}

@@ -231,3 +231,133 @@ fn serve_ends_cleanly_when_it_is_told_to() {
     assert!(log.contains(" 403 ") && !log.contains("hmac"), "{log}");
     assert!(!diagnostics.contains(KEY), "{diagnostics}");
 }
+
+const RULED: &str = r#"
+[[property]]
+name = "p"
+hosts = ["edge.example"]
+origin = { urls = ["http://127.0.0.1:1"] }
+origins = { archive = { urls = ["http://127.0.0.1:2"] } }
+access = { key = { hex = "eee7e9157f81b2f6d471bf2c" } }
+https = { only = "redirect" }
+ip = { block = ["203.0.113.66"] }
+
+[[property.rule]]
+name = "posters"
+when = { path = ["/posters/*"], extension = ["jpg"] }
+unless = { header = [{ name = "X-Device", equals = "tv" }] }
+allow = true
+
+[[property.rule]]
+name = "old"
+when = { path = ["/old/*"] }
+origin = "archive"
+cache = { ttl = "10s", query = "drop" }
+request = { set = { X-Old = "1" } }
+continue = true
+
+[[property.rule]]
+name = "login"
+when = { token = ["none"] }
+redirect = { to = "https://login.example/?back={url}" }
+
+[[property.rule]]
+name = "expired"
+when = { token = ["expired"], client = ["10.0.0.0/8"] }
+deny = 410
+"#;
+
+/// What `check --explain` says of a request, a line each.
+fn explained(arguments: &[&str]) -> String {
+    let folder = folder();
+    std::fs::write(folder.path().join("config.toml"), RULED).expect("written");
+    let whole = [&["check", "--explain"][..], arguments].concat();
+    let (code, out, err) = said(&sluicegate(folder.path(), &[], &whole));
+    assert_eq!(code, 0, "{err}");
+    out
+}
+
+#[test]
+fn explain_tells_which_rules_hold_and_why() {
+    let told = explained(&["https://edge.example/posters/a.jpg"]);
+    for line in [
+        "property \"p\", path /posters/a.jpg",
+        "client 127.0.0.1, country unknown, asn unknown",
+        "token: no_token",
+        "rule \"posters\" holds: extension is jpg: yes; path matches /posters/*: yes; unless header x-device is \"tv\": no",
+        "rule \"old\" is not looked at",
+        "outcome: served without a token (rule \"posters\")",
+    ] {
+        assert!(told.lines().any(|said| said == line), "{line}\n{told}");
+    }
+    let told = explained(&["https://edge.example/posters/a.jpg", "--header", "X-Device: tv"]);
+    for line in [
+        "rule \"posters\" does not hold: extension is jpg: yes; path matches /posters/*: yes; unless header x-device is \"tv\": yes",
+        "rule \"login\" holds: token is no_token: yes",
+        "outcome: redirected with 302 to https://login.example/?back=https%3a%2f%2fedge.example%2fposters%2fa.jpg (rule \"login\")",
+    ] {
+        assert!(told.lines().any(|said| said == line), "{line}\n{told}");
+    }
+}
+
+#[test]
+fn explain_takes_a_result_and_an_address_in_place_of_the_true_ones() {
+    let told = explained(&[
+        "https://edge.example/old/./a.ts?x=1",
+        "--token-result",
+        "expired",
+        "--client",
+        "::ffff:10.1.2.3",
+        "--method",
+        "HEAD",
+    ]);
+    for line in [
+        "rule \"old\" holds: path matches /old/*: yes",
+        "rule \"login\" does not hold: token is no_token: no",
+        "outcome: refused with 410 (rule \"expired\")",
+        "origin: archive",
+        "asked of the origin: /old/a.ts",
+        "request header set: x-old",
+        "kept for: 10s",
+    ] {
+        assert!(told.lines().any(|said| said == line), "{line}\n{told}");
+    }
+    let told = explained(&["https://edge.example/a.ts", "--token-result", "bad_signature"]);
+    assert!(told.ends_with("outcome: refused with 403: bad_signature\n"), "{told}");
+    let told = explained(&["https://edge.example/a.ts", "--token-result", "valid"]);
+    assert!(told.ends_with("outcome: served, the token is good\n"), "{told}");
+}
+
+#[test]
+fn explain_tells_what_is_refused_before_any_rule() {
+    let told = explained(&["http://edge.example/posters/a.jpg"]);
+    assert!(told.ends_with("outcome: redirected with 308 to https://edge.example/posters/a.jpg\n"), "{told}");
+    let told = explained(&["https://edge.example/posters/a.jpg", "--client", "203.0.113.66"]);
+    assert!(told.ends_with("outcome: refused with 403: ip_blocked\n"), "{told}");
+    let told = explained(&["https://edge.example/a%2f..%2fb"]);
+    assert!(told.contains("outcome: refused: the path is refused"), "{told}");
+}
+
+#[test]
+fn explain_verifies_the_token_that_the_url_shows() {
+    let url = format!("https://edge.example/a.ts?hdnts=exp=1~acl=/*~hmac={}", "0".repeat(64));
+    assert!(explained(&[&url]).contains("token: bad_signature\n"));
+}
+
+#[test]
+fn explain_refuses_what_it_cannot_read() {
+    let folder = folder();
+    std::fs::write(folder.path().join("config.toml"), RULED).expect("written");
+    for (arguments, problem) in [
+        (&["/a.ts"][..], "takes a whole URL"),
+        (&["https://other.example/"][..], "no property answers for the host other.example"),
+        (&["https://edge.example/", "--token-result", "expird"][..], "expird is no result"),
+        (&["https://edge.example/", "--country", "Germany"][..], "Germany is no country"),
+        (&["https://edge.example/", "--header", "nothing"][..], "is no header field"),
+    ] {
+        let whole = [&["check", "--explain"][..], arguments].concat();
+        let (code, out, err) = said(&sluicegate(folder.path(), &[], &whole));
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
+        assert!(err.contains(problem), "{arguments:?}: {err}");
+    }
+}

@@ -7,7 +7,7 @@ use sluicegate::domain::network::{Networks, network};
 use tokio::io::AsyncWriteExt;
 
 use super::support::client::read_reply;
-use super::support::tls::{TestCertificate, connect};
+use super::support::tls::{TestCertificate, attempt, connect};
 use super::support::token::Access;
 use super::support::{KEY, START, TestEdge, TestOrigin, mmdb, request, stage};
 
@@ -266,18 +266,34 @@ async fn a_strangers_word_for_https_is_not_believed() {
     assert_eq!((reply.status, reply.header("strict-transport-security")), (403, None));
 }
 
+/// A whole configuration with a TLS listener of this policy.
+fn secured(origin: &TestOrigin, certificate: &TestCertificate, policy: &str) -> String {
+    format!(
+        "[server]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n[tls]\npolicy = \"{policy}\"\n[[tls.certificate]]\ncert = '{}'\nkey = '{}'\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\naccess = {{ key = {{ hex = \"{KEY}\" }} }}\nhttps = {{ hsts_max_age = \"365d\", hsts_subdomains = true, hsts_preload = true }}\n",
+        certificate.certificate().display(),
+        certificate.key().display(),
+        origin.address
+    )
+}
+
+#[tokio::test]
+async fn a_modern_listener_speaks_tls_1_3_alone() {
+    let (origin, certificate) = (stage::origin().await, TestCertificate::new());
+    let authority = certificate.authority();
+    for (policy, speaks_1_2) in [("modern", false), ("intermediate", true)] {
+        let edge = TestEdge::with_text(&secured(&origin, &certificate, policy)).await;
+        let secure = edge.secure.expect("a TLS listener");
+        let old = attempt(secure, &authority, &["http/1.1"], &[&rustls::version::TLS12]).await;
+        assert_eq!(old.is_ok(), speaks_1_2, "{policy}");
+        let new = attempt(secure, &authority, &["http/1.1"], &[&rustls::version::TLS13]).await;
+        assert!(new.is_ok(), "{policy}");
+    }
+}
+
 #[tokio::test]
 async fn strict_transport_security_is_said_over_tls_only_and_on_every_answer() {
     let (origin, certificate) = (stage::origin().await, TestCertificate::new());
-    let head = |policy: &str| {
-        format!(
-            "[server]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n[tls]\npolicy = \"{policy}\"\n[[tls.certificate]]\ncert = '{}'\nkey = '{}'\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\naccess = {{ key = {{ hex = \"{KEY}\" }} }}\nhttps = {{ hsts_max_age = \"365d\", hsts_subdomains = true, hsts_preload = true }}\n",
-            certificate.certificate().display(),
-            certificate.key().display(),
-            origin.address
-        )
-    };
-    let edge = TestEdge::with_text(&head("modern")).await;
+    let edge = TestEdge::with_text(&secured(&origin, &certificate, "modern")).await;
     let secure = edge.secure.expect("a TLS listener");
     for (target, status) in [(SEGMENT.to_owned(), 403), (Access::acl("/*").on(SEGMENT), 200)] {
         let mut stream = connect(secure, &certificate.authority(), &["http/1.1"]).await;

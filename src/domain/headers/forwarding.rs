@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{COOKIE, FORWARDED, HeaderName, HeaderValue, REFERER};
 use ipnet::IpNet;
 
-use super::listed;
+use super::{change, listed};
 
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -47,6 +47,12 @@ pub struct Viewer<'a> {
 /// Writes the forwarding fields anew; what the client claimed in them is not passed on.
 pub fn describe(headers: &mut HeaderMap, style: Style, viewer: Viewer<'_>) {
     listed::remove(headers, &CLAIMS);
+    // A gateway behind us may read `X_Real_IP` as `X-Real-IP`.
+    if headers.keys().any(|name| name.as_str().contains(['_', '.'])) {
+        for name in &CLAIMS {
+            change::remove_alike(headers, name.as_str());
+        }
+    }
     match style {
         Style::XForwarded => {
             if let Ok(address) = HeaderValue::try_from(viewer.address.to_string()) {
@@ -174,7 +180,7 @@ mod tests {
     #[test]
     fn claims_of_the_client_are_replaced() {
         let mut sent =
-            headers(&[("x-forwarded-host", "evil"), ("forwarded", "for=evil"), ("x-real-ip", "1.1.1.1")]);
+            headers(&[("x-forwarded-host", "evil"), ("forwarded", "for=evil"), ("x_real_ip", "1.1.1.1")]);
         let viewer = Viewer {
             address: "2001:db8::1".parse().expect("an address"),
             scheme: "https",

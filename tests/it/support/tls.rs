@@ -52,18 +52,29 @@ impl TestCertificate {
 
 /// A TLS connection that trusts this authority and offers these protocols.
 pub async fn connect(address: SocketAddr, authority: &Path, alpn: &[&str]) -> TlsStream<TcpStream> {
+    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+    attempt(address, authority, alpn, &versions).await.expect("a handshake")
+}
+
+/// The same with these versions of TLS alone; the handshake may fail.
+pub async fn attempt(
+    address: SocketAddr,
+    authority: &Path,
+    alpn: &[&str],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority).expect("a certificate")).expect("an authority");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let socket = TcpStream::connect(address).await.expect("the edge listens");
     let name = ServerName::try_from("localhost").expect("a name");
-    TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("a handshake")
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await
 }
 
 /// An address where TLS with this certificate ends and everything goes on to `origin` in the clear.
