@@ -7,9 +7,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::buffers::Buffers;
 use super::framing::{ChunkFault, Framing, Step};
 use super::idle::Idle;
 use super::line::Line;
+
+/// From so much on a body is read in large pieces.
+const LARGE_BYTES: u64 = 32 << 10;
 
 pub struct Http1Body {
     /// Until the body is over.
@@ -17,6 +21,7 @@ pub struct Http1Body {
     framing: Framing,
     /// Where the connection goes when the body is over; nowhere when it cannot be used again.
     home: Option<Arc<Idle>>,
+    buffers: Arc<Buffers>,
 }
 
 /// Why a body ended before its end.
@@ -31,8 +36,13 @@ pub enum BodyFault {
 }
 
 impl Http1Body {
-    pub(super) fn new(line: Box<Line>, framing: Framing, home: Option<Arc<Idle>>) -> Self {
-        let mut body = Self { line: Some(line), framing, home };
+    pub(super) fn new(
+        line: Box<Line>,
+        framing: Framing,
+        home: Option<Arc<Idle>>,
+        buffers: Arc<Buffers>,
+    ) -> Self {
+        let mut body = Self { line: Some(line), framing, home, buffers };
         if body.framing.is_over() {
             body.release();
         }
@@ -51,19 +61,46 @@ impl Http1Body {
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
-        let Some(line) = &mut self.line else { return Poll::Ready(None) };
         loop {
+            let Some(line) = &mut self.line else { return Poll::Ready(None) };
+            if line.came.is_empty() && self.framing.is_plain_beyond(LARGE_BYTES) {
+                return self.poll_large(context);
+            }
             match self.framing.next(&mut line.came)? {
                 Step::Data(data) => return Poll::Ready(Some(Ok(data))),
                 Step::End => return Poll::Ready(None),
                 Step::More => {}
             }
             if ready!(line.poll_read_body(self.framing.left(), context))? == 0 {
-                let may_end = self.framing.may_end();
-                self.line = None;
-                return Poll::Ready((!may_end).then_some(Err(BodyFault::Ended)));
+                return self.ended();
             }
         }
+    }
+
+    /// Reads on without a look at the bytes: there is nothing in them but body.
+    fn poll_large(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
+        let Some(line) = &mut self.line else { return Poll::Ready(None) };
+        let mut buffer = self.buffers.take();
+        let read = line.poll_read_into(&mut buffer, context);
+        let Poll::Ready(Ok(count @ 1..)) = read else {
+            self.buffers.put(buffer);
+            return match read {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(Ok(_)) => self.ended(),
+            };
+        };
+        let taken = self.framing.take_plain(count);
+        if taken < count {
+            // What follows the body is nobody's.
+            self.home = None;
+        }
+        Poll::Ready(Some(Ok(self.buffers.give(buffer, taken))))
+    }
+
+    fn ended(&mut self) -> Poll<Option<Result<Bytes, BodyFault>>> {
+        self.line = None;
+        Poll::Ready((!self.framing.may_end()).then_some(Err(BodyFault::Ended)))
     }
 
     /// Whether the origin was silent until `deadline`. To be asked where there is no data.

@@ -115,6 +115,27 @@ impl Framing {
         matches!(self, Self::UntilClose) || self.is_over()
     }
 
+    /// Whether all that comes is body, and more of it than `bytes`, as far as is known.
+    pub const fn is_plain_beyond(&self, bytes: u64) -> bool {
+        match self {
+            Self::Length(left) => *left > bytes,
+            Self::Chunked(_) => false,
+            Self::UntilClose => true,
+        }
+    }
+
+    /// Notes bytes of a body that is nothing but body; how many of them belong to it.
+    pub fn take_plain(&mut self, count: usize) -> usize {
+        match self {
+            Self::Length(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(count);
+                *left -= taken as u64;
+                taken
+            }
+            Self::Chunked(_) | Self::UntilClose => count,
+        }
+    }
+
     /// How many bytes are still to come, where that is known.
     pub const fn left(&self) -> Option<u64> {
         match self {

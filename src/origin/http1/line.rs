@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
@@ -19,8 +19,8 @@ use super::super::patience::Patience;
 /// The first read of an answer: a head, and a small body with it.
 const HEAD_READ_BYTES: usize = 8 << 10;
 
-/// One read of a large body. Much more would not stay in the processor's cache until it is written.
-const BODY_READ_BYTES: usize = 128 << 10;
+/// One read of a body in chunks, or of the rest of one that is not large.
+const BODY_READ_BYTES: usize = 64 << 10;
 
 /// When the buffer has less room than this it is replaced: a read of a few bytes costs as much as one of many.
 const ROOM_BYTES_MIN: usize = 16 << 10;
@@ -108,6 +108,20 @@ impl Line {
             self.came.reserve(left.min(BODY_READ_BYTES));
         }
         self.poll_read(context)
+    }
+
+    /// Reads what there is of a large body straight into `buffer`.
+    pub fn poll_read_into(
+        &mut self,
+        buffer: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let polled = match &mut self.socket {
+            Socket::Plain(socket) => Pin::new(socket).poll_read(context, &mut buffer),
+            Socket::Tls(socket) => Pin::new(socket.as_mut()).poll_read(context, &mut buffer),
+        };
+        polled.map_ok(|()| buffer.filled().len())
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {

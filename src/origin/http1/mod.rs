@@ -6,6 +6,7 @@
 //! one that nobody asked for, never becomes the answer to the next request.
 
 pub mod body;
+mod buffers;
 pub mod framing;
 pub mod head;
 mod idle;
@@ -23,6 +24,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use body::Http1Body;
+use buffers::Buffers;
 use head::{Head, HeadFault, Reader, Sending};
 use idle::Idle;
 use line::Line;
@@ -43,6 +45,7 @@ const SEND_BYTES: usize = 64 << 10;
 pub struct Client {
     dialer: Dialer,
     idle: Arc<Idle>,
+    buffers: Arc<Buffers>,
     limits: head::Limits,
     interim_max: usize,
 }
@@ -83,6 +86,7 @@ impl Client {
         Self {
             dialer,
             idle: Arc::new(Idle::new(limits)),
+            buffers: Arc::default(),
             limits: head::Limits { bytes_max: settings.head.bytes_max, fields_max: settings.head.fields_max },
             interim_max: settings.head.interim_max,
         }
@@ -146,7 +150,7 @@ impl Client {
     fn answer(&self, head: Head, line: Box<Line>, is_sent: bool) -> Response<Http1Body> {
         let persists = head.persists && is_sent;
         let home = persists.then(|| self.idle.clone());
-        let mut response = Response::new(Http1Body::new(line, head.framing, home));
+        let mut response = Response::new(Http1Body::new(line, head.framing, home, self.buffers.clone()));
         *response.status_mut() = head.status;
         *response.version_mut() = head.version;
         *response.headers_mut() = head.fields;
