@@ -1,5 +1,7 @@
 //! From `[property.access]` as typed to what judges access tokens; one function for each dialect.
 
+mod claims;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -100,16 +102,20 @@ pub fn accept(access: &Spanned<file::Access>, reader: &mut Reader<'_>) -> Option
         Dialect::Edgeauth => edgeauth(access, salt.as_ref(), address_match, reader),
         Dialect::SecureLink => secure_link(access, reader),
         Dialect::MediaCdn => media_cdn(access, reader),
+        Dialect::Jwt => claims::jwt(access, address_match, reader),
+        Dialect::Cat => claims::cat(access, reader),
     }?;
-    let cookie_name = match typed.dialect {
-        Dialect::MediaCdn if locations.contains(&file::Location::Cookie) => {
-            token_name(&typed.media_cdn.cookie, "media_cdn.cookie", reader)
-        }
-        Dialect::Edgeauth | Dialect::SecureLink | Dialect::MediaCdn => name.clone(),
+    let (cookie_name, query_name) = further_names(typed, &name, locations, reader);
+    let named_at = |location| match location {
+        file::Location::Cookie => cookie_name.clone(),
+        file::Location::Query => query_name.clone(),
+        file::Location::Header | file::Location::Path => name.clone(),
     };
     let mut names = vec![name.clone()];
-    if cookie_name != name {
-        names.push(cookie_name.clone());
+    for other in [&cookie_name, &query_name] {
+        if !names.contains(other) {
+            names.push(other.clone());
+        }
     }
     names.extend(spoken.verifier.parameters().into_iter().map(str::to_owned));
     let place = |location: &file::Location| Place {
@@ -119,7 +125,7 @@ pub fn accept(access: &Spanned<file::Access>, reader: &mut Reader<'_>) -> Option
             file::Location::Header => Location::Header,
             file::Location::Path => Location::Path,
         },
-        name: if *location == file::Location::Cookie { cookie_name.clone() } else { name.clone() },
+        name: named_at(*location),
     };
     let places = locations.iter().map(place).collect();
     let verifier = ArcSwap::from_pointee(spoken.verifier);
@@ -129,6 +135,28 @@ pub fn accept(access: &Spanned<file::Access>, reader: &mut Reader<'_>) -> Option
         fingerprints: spoken.fingerprints,
         ..open(names)
     })
+}
+
+/// What the token is called in a cookie and in a query, where its dialect has other names for it there.
+fn further_names(
+    typed: &file::Access,
+    name: &str,
+    locations: &[file::Location],
+    reader: &mut Reader<'_>,
+) -> (String, String) {
+    let cookie_name = match typed.dialect {
+        Dialect::MediaCdn if locations.contains(&file::Location::Cookie) => {
+            token_name(&typed.media_cdn.cookie, "media_cdn.cookie", reader)
+        }
+        Dialect::Edgeauth | Dialect::SecureLink | Dialect::MediaCdn | Dialect::Jwt | Dialect::Cat => {
+            name.to_owned()
+        }
+    };
+    let query_name = match typed.dialect {
+        Dialect::Cat => token_name(&typed.cat.query_name, "cat.query_name", reader),
+        Dialect::Edgeauth | Dialect::SecureLink | Dialect::MediaCdn | Dialect::Jwt => name.to_owned(),
+    };
+    (cookie_name, query_name)
 }
 
 /// What a dialect calls its token, where it looks for it, and the status of an expired one, where nothing else is said.
@@ -141,6 +169,9 @@ fn defaults(typed: &file::Access) -> (&'static str, Vec<file::Location>, StatusC
         }
         Dialect::SecureLink => ("st", vec![Query, Path], StatusCode::GONE),
         Dialect::MediaCdn => ("edge-cache-token", vec![Query, Cookie, Path], StatusCode::FORBIDDEN),
+        // RFC 9246 §2: path-style and form-style parameters both.
+        Dialect::Jwt => ("URISigningPackage", vec![Query, Path, Cookie], StatusCode::FORBIDDEN),
+        Dialect::Cat => ("CTA-Common-Access-Token", vec![Header, Cookie, Query], StatusCode::FORBIDDEN),
     }
 }
 

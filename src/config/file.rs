@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod cache;
+pub mod claims;
 pub mod encryption;
 pub mod origin;
 pub mod protection;

@@ -31,5 +31,6 @@ mod rules;
 mod secure_link;
 mod sendfile;
 mod sessions;
+mod signed_claims;
 mod smoke;
 mod support;

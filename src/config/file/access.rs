@@ -5,6 +5,7 @@ use toml::Spanned;
 use toml::value::Datetime;
 
 use super::bare;
+use super::claims::{Cat, Jwt};
 use crate::config::secret::Source;
 use crate::config::units::{Size, Span};
 
@@ -48,6 +49,10 @@ pub struct Access {
     pub secure_link: SecureLink,
     #[serde(default)]
     pub media_cdn: MediaCdn,
+    #[serde(default)]
+    pub jwt: Jwt,
+    #[serde(default)]
+    pub cat: Cat,
 }
 
 /// One of several keys, under a name of its own.
@@ -97,6 +102,8 @@ pub enum Dialect {
     Edgeauth,
     SecureLink,
     MediaCdn,
+    Jwt,
+    Cat,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

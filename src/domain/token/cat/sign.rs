@@ -195,3 +195,52 @@ fn hex(claim: &str, value: &Value) -> Result<Cbor, Fault> {
     });
     bytes.map(Cbor::Bytes).ok_or_else(|| fault(claim, value, "write bytes in hex"))
 }
+
+/// The claims of a token as they stand, for people; nothing of it is verified. Bytes are shown in hex.
+pub fn shown(token: &str) -> Option<Value> {
+    let value = Cbor::from_slice(&base64url::decode_either(token)?).ok()?;
+    let inner = |value| match value {
+        Cbor::Tag(TAG_CWT, inner) => *inner,
+        other => other,
+    };
+    let Cbor::Tag(tag, parts) = inner(value) else { return None };
+    let Cbor::Array(parts) = *parts else { return None };
+    let [protected, unprotected, Cbor::Bytes(claims), _] = parts.as_slice() else { return None };
+    let Cbor::Bytes(protected) = protected else { return None };
+    let Cbor::Map(claims) = Cbor::from_slice(claims).ok()? else { return None };
+    let named = claims.iter().map(|(label, value)| {
+        let label = match super::cbor::integer(label) {
+            Some(number) => Label::Number(number).to_string(),
+            None => plainly(label).to_string(),
+        };
+        (label, plainly(value))
+    });
+    let protected = Cbor::from_slice(protected).ok();
+    Some(serde_json::json!({
+        "kind": if tag == TAG_MAC0 { "COSE_Mac0" } else { "COSE_Sign1" },
+        "protected": protected.as_ref().map(plainly),
+        "unprotected": plainly(unprotected),
+        "claims": Value::Object(named.collect()),
+    }))
+}
+
+fn plainly(value: &Cbor) -> Value {
+    match value {
+        Cbor::Integer(number) => i64::try_from(*number)
+            .map_or_else(|_| Value::String(i128::from(*number).to_string()), Value::from),
+        Cbor::Text(text) => text.as_str().into(),
+        Cbor::Bool(truth) => (*truth).into(),
+        Cbor::Float(number) => (*number).into(),
+        Cbor::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+        Cbor::Array(items) => items.iter().map(plainly).collect::<Vec<_>>().into(),
+        Cbor::Tag(_, inner) => plainly(inner),
+        Cbor::Map(pairs) => {
+            let named = pairs.iter().map(|(label, value)| match label {
+                Cbor::Text(text) => (text.clone(), plainly(value)),
+                other => (plainly(other).to_string(), plainly(value)),
+            });
+            Value::Object(named.collect())
+        }
+        _ => Value::Null,
+    }
+}
