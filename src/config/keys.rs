@@ -64,7 +64,8 @@ impl Reader<'_> {
             let key = self.secret(&typed.from, name, typed.encoding.unwrap_or(encoding));
             keys.extend(key.map(|key| (typed.kind, Named { name: name.into(), window, key })));
         }
-        if keys.is_empty() && !self.judge.has_faults() {
+        let is_none_typed = typed.key.is_none() && typed.transition_key.is_none() && typed.keys.is_empty();
+        if is_none_typed {
             self.judge.fault(
                 access.span(),
                 format!("the property \"{}\" has no key", self.property),

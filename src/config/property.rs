@@ -308,15 +308,11 @@ fn policy(
         (None, Access::Checked(_)) => accepted.keys,
     };
     if session_keys.is_empty() {
-        if !judge.has_faults() {
-            judge.fault(
-                access.span(),
-                format!(
-                    "the property \"{name}\" has no secret key: sessions cannot be signed with a public one"
-                ),
-                "add key = { env = \"SLUICEGATE_SESSION_KEY\" } to [property.session]",
-            );
-        }
+        judge.fault(
+            access.span(),
+            format!("the property \"{name}\" has no secret key: sessions cannot be signed with a public one"),
+            "add key = { env = \"SLUICEGATE_SESSION_KEY\" } to [property.session]",
+        );
         return None;
     }
     let has = |part| session.carry.contains(&part);

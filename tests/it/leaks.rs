@@ -8,6 +8,7 @@ use crate::support::player::Player;
 use crate::support::stage;
 use crate::support::token::{Access, encoded, signed_as_it_is};
 use crate::support::{Answer, KEY, Reply, START, TestEdge, TestOrigin, get, request};
+use crate::{media_cdn, secure_link};
 
 const MASTER: &str = "/v/master.m3u8";
 
@@ -326,5 +327,95 @@ async fn a_token_signed_over_junk_is_refused_before_it_is_used() {
         let target = format!("{MASTER}?hdnts={}", encoded(&signed_as_it_is(signed)));
         let reply = get(edge.address, &target).await;
         assert_eq!((reply.status, reply.reason().as_deref()), (403, Some("malformed")), "{signed:?}");
+    }
+}
+
+/// A dialect's tokens as requests show them.
+struct Shown {
+    /// What the property is told of the dialect.
+    access: &'static str,
+    /// What must not be seen anywhere else.
+    secrets: Vec<String>,
+    targets: Vec<String>,
+    cookies: Vec<String>,
+}
+
+/// Tokens in the query, in a cookie and in the path, good, spoilt, disguised and under other names.
+fn dialects() -> [Shown; 2] {
+    let link = |uri: &str| secure_link::signature(uri, START + 60);
+    let (file, directory) = (link(MASTER), link("/v/"));
+    let (first, rest) = directory.split_at(1);
+    let escaped = format!("%{:02x}{rest}", first.as_bytes()[0]);
+    let end = START + 60;
+    let links = vec![
+        format!("{MASTER}?st={file}&e={end}"),
+        format!("{MASTER}?st={file}x&e={end}"),
+        format!("{MASTER}?st={file}&st=x&e={end}"),
+        format!("/p/{directory}/{end}{MASTER}"),
+        format!("/p/{directory}/{end}/live/master.m3u8"),
+        format!("/p/{escaped}/{end}{MASTER}"),
+        format!("/./p/{directory}/{end}{MASTER}"),
+        format!("/%70/{directory}/{end}{MASTER}"),
+        format!("/p/{directory}/{end}/v/%zz"),
+        format!("/p/{directory}/{end}/v/..;/x"),
+    ];
+    let token = media_cdn::token("ed25519", "/v/*");
+    let (_, signature) = token.rsplit_once('=').expect("a signature");
+    let media = vec![
+        format!("{MASTER}?edge-cache-token={token}"),
+        format!("{MASTER}?edge-cache-token={}", encoded(&token)),
+        format!("{MASTER}?edge-cache-token={token}&edge-cache-token=x"),
+        format!("/v/edge-cache-token={}/master.m3u8", token.replace('/', "%2f")),
+        format!("/v/edge-cache-token={}/%zz", token.replace('/', "%2f")),
+        format!("/v/%65dge-cache-token={}/master.m3u8", token.replace('/', "%2f")),
+    ];
+    [
+        Shown {
+            access: "access = { dialect = \"secure_link\", key = { text = \"mysecret\" }, secure_link = { path_prefix = \"/p\" } }",
+            secrets: vec![file, directory.clone(), rest.to_owned()],
+            targets: links,
+            cookies: Vec::new(),
+        },
+        Shown {
+            access: media_cdn::ACCESS,
+            secrets: vec![signature.to_owned()],
+            targets: media,
+            cookies: vec![format!("Edge-Cache-Cookie={token}")],
+        },
+    ]
+}
+
+#[tokio::test]
+async fn no_token_of_any_dialect_reaches_origin_log_metrics_or_playlists() {
+    for Shown { access, secrets, targets, cookies } in dialects() {
+        let origin = stage::origin().await;
+        let edge = LoggedEdge::start(&origin, "json", access);
+        let mut replies = Vec::new();
+        let mut admitted = 0;
+        for target in &targets {
+            let reply = get(edge.address, target).await;
+            admitted += usize::from(reply.status == 200);
+            replies.push((target.clone(), reply));
+        }
+        for cookie in &cookies {
+            let reply = request(edge.address, "GET", MASTER, &[("cookie", cookie)]).await;
+            assert_eq!(reply.status, 200, "{cookie}");
+            replies.push((cookie.clone(), reply));
+        }
+        assert!(admitted >= 2 && admitted < targets.len(), "some are good, some are not: {admitted}");
+        let metrics = get(edge.admin, "/metrics").await.text();
+        let log = edge.finish().await;
+        assert_eq!(log.lines().count(), replies.len(), "{log}");
+        for secret in &secrets {
+            assert!(!log.contains(secret), "{secret} in\n{log}");
+            assert!(!metrics.contains(secret), "{secret} in\n{metrics}");
+            for asked in origin.asked() {
+                assert!(!asked.head.contains(secret), "{}", asked.head);
+            }
+            for (target, reply) in &replies {
+                let answer = format!("{} {}", reply.head, reply.text());
+                assert!(!answer.contains(secret), "{target} answers with it:\n{answer}");
+            }
+        }
     }
 }

@@ -12,14 +12,10 @@ const MASTER: &str = "/v/master.m3u8";
 
 /// The keys of Google's samples (python-docs-samples, `media_cdn/dualtoken_test.py`).
 const SEED: &str = "DJUcnLguVFKmVCFnWGubG1MZg7fWAnxacMjKDhVZMGI=";
-const PUBLIC: &str = "n7nwvhza11C0SuU9ay1uWjDSfzH-CpIBgXxqIz-Yd9Q";
 const SHARED: &str = "g_SlMILiIWKqsC6Z2L7gy0sReDOqtSrJrE7CXNr5Nl8=";
 
-fn access(more: &str) -> String {
-    format!(
-        "access = {{ dialect = \"media_cdn\"{more}, keys = [{{ name = \"ed\", kind = \"ed25519\", from = {{ text = \"{PUBLIC}\" }} }}, {{ name = \"shared\", from = {{ text = \"{SHARED}\" }} }}] }}"
-    )
-}
+/// A property with both of them.
+pub const ACCESS: &str = "access = { dialect = \"media_cdn\", keys = [{ name = \"ed\", kind = \"ed25519\", from = { text = \"n7nwvhza11C0SuU9ay1uWjDSfzH-CpIBgXxqIz-Yd9Q\" } }, { name = \"shared\", from = { text = \"g_SlMILiIWKqsC6Z2L7gy0sReDOqtSrJrE7CXNr5Nl8=\" } }] }";
 
 fn key(algorithm: &str) -> SigningKey {
     let secret = |text| Secret::from_base64(text).expect("a key");
@@ -43,7 +39,12 @@ fn request_for(key: &SigningKey, target: Target) -> MintRequest<'_> {
     }
 }
 
-fn token(algorithm: &str, target: Target) -> String {
+/// A token for these path globs.
+pub fn token(algorithm: &str, path_globs: &str) -> String {
+    token_for(algorithm, globs(path_globs))
+}
+
+fn token_for(algorithm: &str, target: Target) -> String {
     sign(&request_for(&key(algorithm), target)).expect("a token").token
 }
 
@@ -57,10 +58,10 @@ async fn a_viewer_with_any_proof_goes_on_with_a_session_in_every_carrier() {
         for algorithm in ["ed25519", "sha256"] {
             let origin = stage::origin().await;
             let session = format!("session = {{ carrier = \"{carrier}\" }}");
-            let edge = TestEdge::start(&origin, &format!("{}\n{session}", access(""))).await;
+            let edge = TestEdge::start(&origin, &format!("{ACCESS}\n{session}")).await;
             let mut player = Player::at(edge.address);
             player.keeps_header = carrier == "header";
-            let token = token(algorithm, globs("/v/*"));
+            let token = token(algorithm, "/v/*");
             let replies = player.play(&format!("{MASTER}?edge-cache-token={token}")).await;
             assert!(replies.len() > 8, "{carrier}: {}", replies.len());
             for (target, reply) in &replies {
@@ -84,7 +85,7 @@ async fn a_viewer_with_any_proof_goes_on_with_a_session_in_every_carrier() {
 #[tokio::test]
 async fn every_way_of_naming_what_is_opened_is_judged() {
     let origin = stage::origin().await;
-    let edge = TestEdge::start(&origin, &access("")).await;
+    let edge = TestEdge::start(&origin, ACCESS).await;
     let host = edge.address.to_string();
     let prefix = |path: &str| Target::UrlPrefix(format!("http://{host}{path}"));
     for (target, status, reason) in [
@@ -98,7 +99,7 @@ async fn every_way_of_naming_what_is_opened_is_judged() {
         (Target::UrlPrefix("http://other.example/v/".to_owned()), 403, "url_mismatch"),
     ] {
         let shown = format!("{target:?}");
-        let token = token("sha256", target);
+        let token = token_for("sha256", target);
         let reply = get(edge.address, &format!("{MASTER}?edge-cache-token={token}")).await;
         assert_eq!(reply.status, status, "{shown}");
         assert_eq!(reply.reason().unwrap_or_default(), reason, "{shown}");
@@ -114,8 +115,8 @@ async fn every_way_of_naming_what_is_opened_is_judged() {
 #[tokio::test]
 async fn a_token_may_be_a_component_of_the_path() {
     let origin = stage::origin().await;
-    let edge = TestEdge::start(&origin, &access("")).await;
-    let token = token("ed25519", globs("/v/*"));
+    let edge = TestEdge::start(&origin, ACCESS).await;
+    let token = token("ed25519", "/v/*");
     let component = format!("/v/edge-cache-token={}/master.m3u8", token.replace('/', "%2f"));
     let mut player = Player::new(&edge);
     for (target, reply) in player.play(&component).await {
@@ -127,7 +128,7 @@ async fn a_token_may_be_a_component_of_the_path() {
 #[tokio::test]
 async fn signed_headers_addresses_and_times_bind_the_token() {
     let origin = stage::origin().await;
-    let edge = TestEdge::start(&origin, &access("")).await;
+    let edge = TestEdge::start(&origin, ACCESS).await;
     let key = key("sha256");
     let headers = [("X-Device".to_owned(), "tv".to_owned())];
     let mint = |request: &MintRequest<'_>| {
@@ -152,6 +153,6 @@ async fn signed_headers_addresses_and_times_bind_the_token() {
     assert_eq!(ask(early, None).await, "not_yet_valid");
     let late = mint(&MintRequest { expires: START, ..request_for(&key, globs("/*")) });
     assert_eq!(ask(late, None).await, "expired");
-    let sha1 = format!("{MASTER}?edge-cache-token={}", token("sha1", globs("/*")));
+    let sha1 = format!("{MASTER}?edge-cache-token={}", token("sha1", "/*"));
     assert_eq!(ask(sha1, None).await, "malformed", "SHA-1 counts only where it is listed");
 }

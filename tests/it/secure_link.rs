@@ -20,7 +20,7 @@ fn access(more: &str) -> String {
 }
 
 /// The signature of `uri` until `expires`, in base64url.
-fn signature(uri: &str, expires: u64) -> String {
+pub fn signature(uri: &str, expires: u64) -> String {
     let verifier = Verifier::new(Settings::with_key(Secret::from_text(SECRET).expect("a key")));
     let client = "127.0.0.1".parse().expect("an address");
     let expires = expires.to_string();

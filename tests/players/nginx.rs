@@ -37,7 +37,7 @@ impl Nginx {
         let folder = tempfile::tempdir().expect("a folder");
         let judge = "if ($secure_link = \"\") { return 403; } if ($secure_link = \"0\") { return 410; } return 200 \"ok\";";
         let text = format!(
-            "daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr error;\nevents {{ worker_connections 64; }}\nhttp {{\n\
+            "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr error;\nevents {{ worker_connections 64; }}\nhttp {{\n\
              access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;\n\
              server {{ listen {address};\n\
              location /azion/ {{ secure_link $arg_st,$arg_e; secure_link_md5 \"{SECRET}$uri$secure_link_expires\"; {judge} }}\n\

@@ -238,3 +238,83 @@ fn inspecting_needs_no_key() {
     let odd = token(&["inspect", "exp=1700003600000~hmac=x"]).unwrap().out;
     assert!(odd.contains("milliseconds") && odd.contains("the one URL that was signed"), "{odd}");
 }
+
+const SHARED: &str = "g_SlMILiIWKqsC6Z2L7gy0sReDOqtSrJrE7CXNr5Nl8=";
+const SEED: &str = "DJUcnLguVFKmVCFnWGubG1MZg7fWAnxacMjKDhVZMGI=";
+const PUBLIC: &str = "n7nwvhza11C0SuU9ay1uWjDSfzH-CpIBgXxqIz-Yd9Q";
+
+/// The seed *Azion Secure Token Authentication*.
+#[test]
+fn a_secure_link_is_minted_and_verified() {
+    let link = ["--dialect", "secure_link", "-k", "mysecret"];
+    let with = |more: &[&str]| token(&[&more[..1], &link, &more[1..]].concat());
+    let minted = with(&["mint", "-u", "/my/uri", "-e", "1470055000"]).unwrap().out;
+    assert_eq!(minted, "st=m6WCATfRgS_5lcyChCPgrw&e=1470055000\n");
+    let url = format!("http://www.example.org/my/uri?{}", minted.trim());
+    let good = with(&["verify", &url, "--now", "1470055000"]).unwrap();
+    assert_eq!((good.code, good.out.starts_with("valid access token")), (0, true), "{}", good.out);
+    let over = with(&["verify", &url]).unwrap();
+    assert_eq!((over.code, over.out.as_str()), (1, "refused access token: expired\n"));
+    let story = with(&["explain", &url.replace("/my/uri", "/my/url"), "--now", "1470055000"]).unwrap();
+    assert!(
+        story.out.contains("bad_signature") && story.out.contains("<secret>/my/url1470055000"),
+        "{}",
+        story.out
+    );
+    assert!(!story.out.contains("mysecret"));
+    let shown = token(&["inspect", &url, "--dialect", "secure_link"]).unwrap().out;
+    assert!(shown.contains("m6WCATfRgS_5lcyChCPgrw") && shown.contains("2016"), "{shown}");
+}
+
+#[test]
+fn a_secure_link_for_a_directory_is_a_path() {
+    let link = ["--dialect", "secure_link", "-k", "mysecret", "--path-prefix", "/p"];
+    let minted = token(&[&["mint"], &link[..], &["-a", "/vod/film/*", "-w", "60"]].concat()).unwrap().out;
+    assert!(minted.starts_with("/p/") && minted.ends_with("/1700000060/vod/film/\n"), "{minted}");
+    let url = format!("{}360p/level.m3u8", minted.trim());
+    assert_eq!(token(&[&["verify", &url], &link[..]].concat()).unwrap().code, 0, "{url}");
+    let outside = url.replace("/vod/film/", "/vod/other/");
+    assert_eq!(token(&[&["verify", &outside], &link[..]].concat()).unwrap().code, 1);
+    for (more, field) in [
+        (vec!["-w", "60"], "url"),
+        (vec!["-a", "/vod/film", "-w", "60"], "url"),
+        (vec!["-u", "/a"], "end time"),
+        (vec!["-u", "/a", "-w", "1", "--expression", "$uri$expires"], "expression"),
+        (vec!["-u", "/a", "-w", "1", "--expression", "$secret$uri"], "expression"),
+    ] {
+        let error = token(&[&["mint"], &link[..], &more].concat()).expect_err("bad input").to_string();
+        assert!(error.starts_with(field), "{more:?}: {error}");
+    }
+}
+
+/// python-docs-samples, `media_cdn/dualtoken_test.py`.
+#[test]
+fn a_media_cdn_token_is_minted_and_verified() {
+    let end = ["-e", "1663070400", "--dialect", "media_cdn"];
+    let mint = |more: &[&str]| token(&[&["mint"], &end[..], more].concat()).unwrap().out;
+    assert_eq!(
+        mint(&["-k", SHARED, "-a", "/*"]),
+        "edge-cache-token=PathGlobs=/*~Expires=1663070400~hmac=9439ecdd5c4919f76f915dea72afa85a045579794e63d8cda664f5a1140c8d93\n"
+    );
+    assert_eq!(
+        mint(&["-k", SHARED, "-A", "sha1", "-u", "/example.m3u8", "--value"]),
+        "FullPath~Expires=1663070400~hmac=7af78177d6bc001d5626eefe387b1774a4a99ca2\n"
+    );
+    let signed = mint(&["-k", SEED, "--ed25519", "--url-prefix", "http://10.20.30.40/"]);
+    assert!(signed.ends_with("Signature=OQLXEjnApFGJaGZ_jvp2R7VY5q3ic-HT3igFpi9iPsJRXtQuvPF4cxZUT-rtCqzteXx3vSRhk09FxgDQauO_DA\n"), "{signed}");
+    let url = format!("http://10.20.30.40/a.m3u8?{}", signed.trim());
+    let judge = ["--dialect", "media_cdn", "--ed25519", "-k", PUBLIC, "--now", "1663070000"];
+    let verdict = |command, url: &str| token(&[&[command, url], &judge[..]].concat()).unwrap();
+    assert_eq!(verdict("verify", &url).code, 0);
+    assert_eq!(verdict("verify", &url.replace("10.20.30.40/a", "10.20.30.41/a")).code, 1);
+    let story = verdict("explain", &url).out;
+    assert!(story.contains("URLPrefix=aHR0cDovLzEwLjIwLjMwLjQwLw~Expires=1663070400"), "{story}");
+    let shown = token(&["inspect", &url, "--dialect", "media_cdn"]).unwrap().out;
+    assert!(shown.contains("http://10.20.30.40/") && shown.contains("2022"), "{shown}");
+    let header = ["--request-header", "X-Device=tv"];
+    let bound = mint(&[&["-k", SHARED, "-a", "/*"], &header[..]].concat());
+    let url = format!("/a.m3u8?{}", bound.trim());
+    let judge = ["--dialect", "media_cdn", "-k", SHARED, "--now", "1663070000"];
+    assert_eq!(token(&[&["verify", &url], &judge[..], &header[..]].concat()).unwrap().code, 0);
+    assert_eq!(token(&[&["verify", &url], &judge[..]].concat()).unwrap().code, 1, "the header was not sent");
+}
