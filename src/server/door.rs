@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, StatusCode, Version};
+use memchr::memchr;
 
 use super::settings::Limits;
 
@@ -225,27 +226,30 @@ fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
 }
 
 fn is_host_and_port(named: &[u8]) -> bool {
-    let Ok(named) = std::str::from_utf8(named) else { return false };
-    let (host_is_right, port) = if let Some(rest) = named.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return false };
-        (address.parse::<Ipv6Addr>().is_ok(), port)
+    let (host_is_right, port) = if let Some(rest) = named.strip_prefix(b"[") {
+        let Some(end) = memchr(b']', rest) else { return false };
+        let address = std::str::from_utf8(&rest[..end]).ok().map(str::parse::<Ipv6Addr>);
+        (matches!(address, Some(Ok(_))), &rest[end + 1..])
     } else {
-        let (host, port) = named.split_at(named.find(':').unwrap_or(named.len()));
+        let (host, port) = named.split_at(memchr(b':', named).unwrap_or(named.len()));
         (is_host_name(host), port)
     };
-    let port_is_right = match port.strip_prefix(':') {
-        None => port.is_empty(),
-        Some(digits) => digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+    let port_is_right = match port {
+        [] => true,
+        [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+            std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+        }
+        [_, ..] => false,
     };
     host_is_right && port_is_right
 }
 
 /// A DNS name or IPv4 address. Underscores are no letters of DNS, but container networks name hosts with them.
-fn is_host_name(host: &str) -> bool {
+fn is_host_name(host: &[u8]) -> bool {
     (1..=255).contains(&host.len())
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-        && !host.starts_with('.')
-        && !host.contains("..")
+        && host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        && !host.starts_with(b".")
+        && !host.windows(2).any(|pair| pair == b"..")
 }
 
 fn check_body<B>(request: &Request<B>, body_is_empty: bool) -> Result<(), Refusal> {

@@ -47,20 +47,18 @@ fn poll_copy(
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
-    let bytes = slices.iter().try_fold(0_usize, |sum, slice| sum.checked_add(slice.len()));
     if let [slice] = slices {
         return Pin::new(socket).poll_write(cx, slice);
     }
-    if bytes.is_none_or(|bytes| bytes > SMALL_BYTES_MAX) {
+    let bytes = slices.iter().try_fold(0_usize, |sum, slice| sum.checked_add(slice.len()));
+    let Some(bytes) = bytes.filter(|bytes| *bytes <= SMALL_BYTES_MAX) else {
         return Pin::new(socket).poll_write_vectored(cx, slices);
-    }
-    let mut together = [0; SMALL_BYTES_MAX];
-    let mut filled = 0;
+    };
+    let mut together = Vec::with_capacity(bytes);
     for slice in slices {
-        together[filled..filled + slice.len()].copy_from_slice(slice);
-        filled += slice.len();
+        together.extend_from_slice(slice);
     }
-    Pin::new(socket).poll_write(cx, &together[..filled])
+    Pin::new(socket).poll_write(cx, &together)
 }
 
 fn send(
