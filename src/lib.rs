@@ -8,6 +8,7 @@ pub mod config;
 pub mod domain;
 pub mod edge;
 pub mod entropy;
+pub mod fleet;
 pub mod geo;
 pub mod lab;
 pub mod memory_file;

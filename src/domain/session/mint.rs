@@ -13,6 +13,18 @@ const MINUTE_SECONDS: u64 = 60;
 impl Sessions {
     /// The session for an access token that has just verified. The same grant gives the same text within one minute.
     pub fn mint(&self, grant: &Grant, life: Life, salt: &[u8], now: UnixTime) -> Session {
+        self.mint_viewing(grant, None, life, salt, now)
+    }
+
+    /// As [`Sessions::mint`], for a property that counts viewings: the text names the one it belongs to.
+    pub fn mint_viewing(
+        &self,
+        grant: &Grant,
+        viewing: Option<u64>,
+        life: Life,
+        salt: &[u8],
+        now: UnixTime,
+    ) -> Session {
         let carry = self.settings.carry;
         let minute = minute_of(now);
         let ttl_max = ceiling_seconds(self.settings.ttl_max);
@@ -36,6 +48,7 @@ impl Sessions {
             },
             id: grant.session_id.as_deref().filter(|id| carry.id && !id.is_empty()),
             name: &self.settings.name,
+            viewing,
             payload: grant.payload.as_deref().filter(|payload| carry.data && !payload.is_empty()),
         };
         let keys = self.keys.load();

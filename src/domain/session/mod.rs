@@ -1,13 +1,13 @@
 //! Session tokens: minted after an access token verified, propagated through playlists, verified on every request.
 //!
 //! ```text
-//! canonical  = [ip=…~][st=N~]exp=N~acl=A!B…[~id=…]~data=NAME[,payload]~hmac=<64 hex>
+//! canonical  = [ip=…~][st=N~]exp=N~acl=A!B…[~id=…]~data=NAME[.V][,payload]~hmac=<64 hex>
 //! hash input = everything before ~hmac= [+ "~salt=" + the salt headers' values]
 //! key        = HMAC-SHA256(the property's key, "sluicegate session v1 " + the property's name)
 //! ```
 //!
 //! `NAME` is the session token's name (`hdntl`). `st`, ours, is the time of the first mint; only sessions that may be renewed
-//! carry it. Escaping is transport: the HMAC is over the canonical text whatever carries it.
+//! carry it. `V`, ours, is the number of the viewing in 16 hex digits; only properties that count viewings write it. Escaping is transport: the HMAC is over the canonical text whatever carries it.
 //!
 //! What is answered: an access token shown as a session or the reverse, and a session of another property (the derived key);
 //! text injected through a signed id or payload (escaped when minted); renewal without end (`st`); two sessions for one viewer

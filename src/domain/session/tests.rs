@@ -378,3 +378,38 @@ proptest! {
         prop_assert!(sessions().admit(&text, &at("/a"), NOW).is_err());
     }
 }
+
+#[test]
+fn a_session_names_its_viewing_and_keeps_it_when_renewed() {
+    let sessions = sessions();
+    for viewing in [0, 7, u64::MAX] {
+        let session = sessions.mint_viewing(&grant(), Some(viewing), Life::Renewable, b"", NOW);
+        assert!(session.canonical().contains(&format!("~data=hdntl.{viewing:016x},p~hmac=")));
+        let admitted = sessions.admit(session.canonical(), &at("/a"), NOW).unwrap();
+        assert_eq!(admitted.viewing, Some(viewing));
+        assert_eq!(sessions.with_payload(&admitted, |payload| payload.map(str::to_owned)), Some("p".into()));
+        let later = NOW + Duration::from_hours(13);
+        let settings = Settings { age_max: Duration::from_hours(72), ..Settings::default() };
+        let renewed = sessions_with(settings).renewed(&session, b"", later).unwrap();
+        assert_eq!((renewed.viewing(), renewed.payload()), (Some(viewing), Some("p")));
+    }
+    let plain = sessions.mint(&grant(), UNKNOWN, b"", NOW);
+    assert_eq!(plain.viewing(), None);
+}
+
+#[test]
+fn a_viewing_is_sixteen_small_hex_digits_or_the_text_is_no_session() {
+    let signer = &sessions().keys[0].1;
+    for data in [
+        "hdntl.",
+        "hdntl.7",
+        "hdntl.000000000000000G",
+        "hdntl.000000000000000A",
+        "hdntl.00000000000000007",
+        "hdntl.0000000000000007p",
+    ] {
+        let signed = format!("exp=1700000300~acl=/*~data={data}");
+        let text = format!("{signed}~hmac={}", sign(signer, &signed, b""));
+        assert_eq!(sessions().admit(&text, &at("/a"), NOW).err(), Some(Reason::Malformed), "{data}");
+    }
+}

@@ -16,6 +16,8 @@ pub(super) struct Claims<'a> {
     pub(super) acl: &'a str,
     pub(super) id: Option<&'a str>,
     pub(super) name: &'a str,
+    /// The number of the viewing, where sessions are counted.
+    pub(super) viewing: Option<u64>,
     pub(super) payload: Option<&'a str>,
 }
 
@@ -35,6 +37,9 @@ impl Claims<'_> {
         }
         out.push_str("~data=");
         out.push_str(self.name);
+        if let Some(viewing) = self.viewing {
+            let _ = write!(out, ".{viewing:016x}");
+        }
         if let Some(payload) = self.payload {
             out.push(',');
             push_harmless(&mut out, payload);
@@ -57,11 +62,21 @@ fn push_harmless(out: &mut String, value: &str) {
     }
 }
 
-/// What follows the name in a session's `data`, empty when nothing does; `None` when it is not a session's.
-pub(super) fn payload<'a>(data: &'a str, name: &str) -> Option<&'a str> {
-    match data.strip_prefix(name)? {
-        "" => Some(""),
-        rest => rest.strip_prefix(','),
+/// What follows the name in a session's `data`: the number of the viewing, and the payload, empty when there is none; `None` when
+/// it is not a session's.
+pub(super) fn payload<'a>(data: &'a str, name: &str) -> Option<(Option<u64>, &'a str)> {
+    let rest = data.strip_prefix(name)?;
+    let (viewing, rest) = match rest.strip_prefix('.') {
+        Some(numbered) => {
+            let (digits, rest) = numbered.split_at_checked(16)?;
+            let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            (Some(u64::from_str_radix(digits, 16).ok().filter(|_| is_hex)?), rest)
+        }
+        None => (None, rest),
+    };
+    match rest {
+        "" => Some((viewing, "")),
+        rest => rest.strip_prefix(',').map(|payload| (viewing, payload)),
     }
 }
 
@@ -76,13 +91,15 @@ pub struct Session {
     acl: String,
     ip: Option<String>,
     id: Option<String>,
+    viewing: Option<u64>,
     payload: Option<String>,
 }
 
 impl Session {
     /// `canonical` with the fields that were parsed from it.
     pub(super) fn read(canonical: &str, fields: &Fields<'_>, name: &str, key_name: &Arc<str>) -> Self {
-        let payload = fields.data.and_then(|data| payload(data, name)).filter(|payload| !payload.is_empty());
+        let (viewing, payload) = fields.data.and_then(|data| payload(data, name)).unwrap_or_default();
+        let payload = Some(payload).filter(|payload| !payload.is_empty());
         Self {
             name: name.to_owned(),
             canonical: canonical.to_owned(),
@@ -92,6 +109,7 @@ impl Session {
             acl: fields.acl.unwrap_or_default().to_owned(),
             ip: fields.ip.map(str::to_owned),
             id: fields.id.map(str::to_owned),
+            viewing,
             payload: payload.map(str::to_owned),
         }
     }
@@ -143,6 +161,11 @@ impl Session {
     /// The session id that the access token brought.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    /// Which viewing it belongs to, where viewings are counted.
+    pub fn viewing(&self) -> Option<u64> {
+        self.viewing
     }
 
     /// The payload that the access token brought.

@@ -33,6 +33,8 @@ pub struct Admitted<'a> {
     pub expires: u64,
     pub first_mint: Option<u64>,
     pub key_name: Arc<str>,
+    /// Which viewing it belongs to, where viewings are counted.
+    pub viewing: Option<u64>,
     id: Option<Id>,
     presented: &'a str,
     /// The reading of what was presented that verified.
@@ -119,6 +121,28 @@ impl Sessions {
         Session::read(canonical, &fields, &self.settings.name, &admitted.key_name)
     }
 
+    /// Looks at the payload of a session that was admitted, without allocating for a text of usual length.
+    pub fn with_payload<R>(&self, admitted: &Admitted<'_>, look: impl FnOnce(Option<&str>) -> R) -> R {
+        if admitted.presented.len() <= PRESENTED_BYTES_USUAL {
+            self.payload_in(&mut [0; PRESENTED_BYTES_USUAL], admitted, look)
+        } else {
+            self.payload_in(&mut [0; PRESENTED_BYTES_MAX], admitted, look)
+        }
+    }
+
+    fn payload_in<R>(
+        &self,
+        buffer: &mut [u8],
+        admitted: &Admitted<'_>,
+        look: impl FnOnce(Option<&str>) -> R,
+    ) -> R {
+        let canonical = admitted.form.of(admitted.presented, buffer);
+        let signed = canonical.and_then(|canonical| canonical.rsplit_once("~hmac="));
+        let fields = signed.and_then(|(signed, _)| Fields::parse(signed, WRITING).ok());
+        let payload = fields.and_then(|fields| text::payload(fields.data?, &self.settings.name));
+        look(payload.map(|(_, payload)| payload).filter(|payload| !payload.is_empty()))
+    }
+
     fn admit_in<'a>(
         &self,
         buffer: &mut [u8],
@@ -139,20 +163,21 @@ impl Sessions {
             let verifying = keys.at(now).find(|named| named.key.verifies(&parts, &digest));
             if let Some(named) = verifying {
                 let fields = Fields::parse(signed, WRITING).map_err(|_| Reason::Malformed)?;
-                self.check(&fields, at, now)?;
+                let viewing = self.check(&fields, at, now)?;
                 let id = fields.id.map(|id| Id::new(id).ok_or(Reason::Malformed)).transpose()?;
                 let (expires, first_mint) = (fields.expires, fields.start);
                 let key_name = named.name.clone();
-                return Ok(Admitted { expires, first_mint, key_name, id, presented, form });
+                return Ok(Admitted { expires, first_mint, key_name, viewing, id, presented, form });
             }
         }
         Err(refusal)
     }
 
-    fn check(&self, fields: &Fields<'_>, at: &At<'_>, now: UnixTime) -> Result<(), Reason> {
+    /// The policy; the number of the viewing comes of reading the payload.
+    fn check(&self, fields: &Fields<'_>, at: &At<'_>, now: UnixTime) -> Result<Option<u64>, Reason> {
         let data = fields.data.ok_or(Reason::Malformed)?;
         let acl = fields.acl.ok_or(Reason::Malformed)?;
-        text::payload(data, &self.settings.name).ok_or(Reason::Malformed)?;
+        let (viewing, _) = text::payload(data, &self.settings.name).ok_or(Reason::Malformed)?;
         if now >= Duration::from_secs(fields.expires) {
             return Err(Reason::Expired);
         }
@@ -167,7 +192,7 @@ impl Sessions {
         if fields.ip.is_some_and(|ip| !admits(ip)) {
             return Err(Reason::IpMismatch);
         }
-        if acl::covers(acl, at.path) { Ok(()) } else { Err(Reason::AclMismatch) }
+        if acl::covers(acl, at.path) { Ok(viewing) } else { Err(Reason::AclMismatch) }
     }
 }
 
