@@ -1,5 +1,6 @@
 //! Builds every part from the configuration and joins them.
 
+mod fleet_metrics;
 pub mod reload;
 
 use std::io;
@@ -20,6 +21,8 @@ use crate::edge::body::Body;
 use crate::edge::objects::Objects;
 use crate::edge::property::Property;
 use crate::edge::{Edge, Terms};
+use crate::fleet::settings::Fail;
+use crate::fleet::{Fleet, FleetError};
 use crate::geo::database::Database;
 use crate::geo::file::Watched;
 use crate::memory_file::MemoryFile;
@@ -40,6 +43,9 @@ use crate::telemetry::metrics::{Labels, Metrics};
 
 use reload::{Counts, Reloader};
 
+/// How long the first requests wait for what the fleet knows.
+const FLEET_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Everything that runs in one process, bound and ready.
 #[derive(Debug)]
 pub struct App {
@@ -58,6 +64,8 @@ pub enum AppError {
     Server(#[from] ServerError),
     #[error("the access log cannot be opened: {0}")]
     AccessLog(io::Error),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
 }
 
 impl App {
@@ -98,9 +106,15 @@ impl App {
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
         let nobody = Arc::new(metrics.property(""));
+        let asked = || terms.properties.values().map(|property| &property.terms);
+        let is_strict = asked().any(|terms| terms.fail == Fail::Closed);
+        let fleet = Fleet::open(config.fleet, clock.clone(), is_strict)?;
+        fleet.restore_viewings(asked());
+        fleet_metrics::export(&mut metrics, &fleet);
         let edge = Arc::new(Edge {
             terms: ArcSwap::from_pointee(terms),
             clock: clock.clone(),
+            fleet,
             playlists,
             objects,
             flights: Flights::new(config.cache.waiters_max),
@@ -111,6 +125,12 @@ impl App {
         export_servers(&mut metrics, &edge);
         export_geo(&mut metrics, &edge);
         let counts = export_reloads(&mut metrics, clock.now());
+        let purging = Arc::downgrade(&edge);
+        edge.fleet.carry_out_purges(Box::new(move |purged| {
+            if let Some(edge) = purging.upgrade() {
+                edge.carry_out(purged);
+            }
+        }));
         let metrics = Arc::new(metrics);
         let reloader = config.path.map(|path| {
             let (edge, metrics) = (edge.clone(), metrics.clone());
@@ -172,7 +192,15 @@ impl App {
             }
         };
         let public = self.public.run(handler, self.counters, shutdown.clone());
-        tokio::join!(public, operators, refreshing, reloads);
+        let fleet = self.edge.fleet.clone();
+        let has_ended = CancellationToken::new();
+        let serving = async {
+            // So that an edge that starts does not admit whom it is about to hear of.
+            fleet.read_once(FLEET_PATIENCE).await;
+            tokio::join!(public, operators, refreshing, reloads);
+            has_ended.cancel();
+        };
+        tokio::join!(serving, fleet.clone().run(has_ended.clone()));
         // The edge holds the near end of the log; what is queued is written before the process ends.
         let writer = self.writer;
         let _ = tokio::task::spawn_blocking(move || writer.finish()).await;

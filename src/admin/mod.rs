@@ -10,6 +10,8 @@
 mod body;
 mod problem;
 mod purge;
+mod revocations;
+mod sessions;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -89,6 +91,8 @@ impl Admin {
                 self.may_change(parts)?;
                 purge::answer(&self.edge, body::json(parts, body, self.limits).await?).await
             }
+            "revocation-lists" => revocations::answer(self, parts, body).await,
+            "sessions" => sessions::answer(self, parts).await,
             _ => Err(Problem::not_found(parts.uri.path())),
         }
     }
@@ -121,7 +125,7 @@ fn is_to_loopback(parts: &Parts) -> bool {
 
 /// The area that a path belongs to; what is unknown has one name for all.
 fn area(path: &str) -> &'static str {
-    const AREAS: [&str; 3] = ["healthz", "metrics", "purge"];
+    const AREAS: [&str; 5] = ["healthz", "metrics", "purge", "revocation-lists", "sessions"];
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     let known = AREAS.into_iter().find(|area| *area == first && path.starts_with(&format!("/{area}")));
     known.unwrap_or("unknown")
@@ -163,6 +167,8 @@ mod tests {
             ("/purge", "purge"),
             ("/metrics", "metrics"),
             ("/healthz", "healthz"),
+            ("/revocation-lists/0/meta", "revocation-lists"),
+            ("/sessions", "sessions"),
             ("//purge", "unknown"),
             ("/", "unknown"),
             ("/purges", "unknown"),

@@ -39,6 +39,24 @@ impl Problem {
         Self { field: Some(field), ..problem }
     }
 
+    /// What is named is not there.
+    pub fn missing(detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail.to_string())
+    }
+
+    /// A bound or another state stands against it.
+    pub fn conflict(detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::CONFLICT, detail.to_string())
+    }
+
+    pub fn unavailable(detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail.to_string())
+    }
+
+    pub fn failed(detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail.to_string())
+    }
+
     pub fn bad_body(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }

@@ -29,23 +29,28 @@ struct Done {
     memory: usize,
     disk: usize,
     playlists: usize,
+    /// False: the fleet is away, and told when it is back.
+    #[serde(rename = "reachedFleet")]
+    reached_fleet: bool,
 }
 
 pub(super) async fn answer(edge: &Edge, asked: Asked) -> Result<Answer, Problem> {
     let soft = asked.soft;
     let property = asked.property.clone();
     let what = what(asked)?;
-    let purged = edge.purge(&what, property.as_deref(), soft).await.map_err(|error| {
-        let field = match error {
-            PurgeError::Property(_) | PurgeError::Other(_) | PurgeError::Unnamed => "property",
-            PurgeError::Tag => "tag",
-            PurgeError::Form(_) | PurgeError::Host(_) | PurgeError::Target(_) | PurgeError::Query => {
-                if matches!(what, What::Prefix(_)) { "prefix" } else { "url" }
-            }
-        };
-        Problem::field(field, error)
-    })?;
-    let done = Done { memory: purged.in_memory, disk: purged.on_disk, playlists: purged.playlists };
+    let (purged, reached_fleet) =
+        edge.purge_everywhere(&what, property.as_deref(), soft).await.map_err(|error| {
+            let field = match error {
+                PurgeError::Property(_) | PurgeError::Other(_) | PurgeError::Unnamed => "property",
+                PurgeError::Tag => "tag",
+                PurgeError::Form(_) | PurgeError::Host(_) | PurgeError::Target(_) | PurgeError::Query => {
+                    if matches!(what, What::Prefix(_)) { "prefix" } else { "url" }
+                }
+            };
+            Problem::field(field, error)
+        })?;
+    let done =
+        Done { memory: purged.in_memory, disk: purged.on_disk, playlists: purged.playlists, reached_fleet };
     Ok(json(StatusCode::OK, &done))
 }
 

@@ -91,6 +91,7 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
             format!("{:?}", (&config.log.access, config.log.format, config.log.access_queue)),
         ),
         ("[cache]", format!("{:?}", config.cache)),
+        ("[fleet]", format!("{:?}", config.fleet)),
     ])
 }
 

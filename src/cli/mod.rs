@@ -5,7 +5,9 @@ pub mod cert;
 pub mod check;
 pub mod demo;
 pub mod purge;
+pub mod revoke;
 pub mod serve;
+pub mod sessions;
 pub mod token;
 
 use std::path::PathBuf;
@@ -36,6 +38,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Take objects out of a running edge's cache
     Purge(purge::PurgeArgs),
+    /// Refuse viewers by session id, payload or address, or admit them again
+    Revoke(revoke::RevokeArgs),
+    /// List who watches, where viewings are counted, or end a viewing
+    Sessions(sessions::SessionsArgs),
     /// Make, read and judge access tokens
     Token(Box<token::args::TokenArgs>),
     /// Make a certificate for development
@@ -60,6 +66,8 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &clock),
         Command::Purge(args) => purge::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
         Command::Token(args) => {
             token::run(&args, clock.now(), &mut std::io::stdout(), &mut std::io::stderr())
         }

@@ -18,7 +18,7 @@ use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
 
 use super::fault::Judge;
-use super::{Admin, Cache, Config, Log, file, property, protection};
+use super::{Admin, Cache, Config, Log, file, fleet, property, protection};
 
 /// Judges the whole file; faults go to `judge`, and `None` comes back when a part could not be made.
 pub fn accept(
@@ -46,6 +46,7 @@ pub fn accept(
     let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
     let admin = typed.admin.as_ref().map(|typed| admin(typed, folder, judge, &mut warnings));
     let log = log(&typed.log, judge);
+    let fleet = fleet::fleet(&typed.fleet, folder, judge, &mut warnings);
     if typed.property.is_empty() {
         judge.fault(
             0..0,
@@ -112,6 +113,7 @@ pub fn accept(
             is_sent_by_the_kernel: typed.cache.sendfile,
         },
         geo,
+        fleet,
         properties,
         summary,
         warnings,

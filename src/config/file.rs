@@ -4,6 +4,7 @@ pub mod access;
 pub mod cache;
 pub mod claims;
 pub mod encryption;
+pub mod fleet;
 pub mod origin;
 pub mod protection;
 pub mod rules;
@@ -28,6 +29,7 @@ pub struct File {
     pub log: Log,
     pub cache: cache::Cache,
     pub geo: protection::Geo,
+    pub fleet: fleet::Fleet,
     pub property: Vec<Spanned<Property>>,
 }
 
@@ -162,6 +164,10 @@ pub struct Property {
     #[serde(default)]
     pub manifest: Manifest,
     pub encryption: Option<Spanned<encryption::Encryption>>,
+    #[serde(default)]
+    pub revocation: fleet::Revocation,
+    #[serde(default)]
+    pub limits: fleet::Limits,
 }
 
 #[derive(Debug, Deserialize)]

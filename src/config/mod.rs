@@ -8,6 +8,7 @@ mod encryption;
 pub mod fault;
 pub mod file;
 mod files;
+mod fleet;
 mod keys;
 mod origin;
 mod property;
@@ -50,6 +51,7 @@ pub struct Config {
     pub log: Log,
     pub cache: Cache,
     pub geo: Geo,
+    pub fleet: crate::fleet::settings::Settings,
     pub properties: HostTable<Arc<Property>>,
     /// One line a property, for people: name, hosts, origin, carrier, fingerprints of keys.
     pub summary: Vec<String>,

@@ -30,7 +30,7 @@ use super::accept::whole_seconds;
 use super::fault::Judge;
 use super::file::access::Encoding;
 use super::keys::Reader;
-use super::{access, cache, encryption, file, origin, protection, rules};
+use super::{access, cache, encryption, file, fleet, origin, protection, rules};
 
 /// A property with what the whole file has to know of it.
 pub struct Accepted {
@@ -137,6 +137,7 @@ pub fn accept(
         encoding: encoding_limits(&typed.manifest),
         compress_min: typed.manifest.compress_min.bytes(),
         statuses: Statuses { expired, ..statuses },
+        terms: fleet::terms(typed.name.get_ref(), &typed, judge),
         debug_reasons: typed.debug_reasons,
     };
     Some(Accepted { property, hosts, name_place: typed.name.span(), summary })

@@ -1,6 +1,6 @@
 //! Every way in which a request can fail, and the one place that chooses its status.
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use crate::domain::encryption::playlist::Unsuitable;
@@ -30,6 +30,8 @@ pub enum EdgeError {
     Elsewhere { status: StatusCode, location: HeaderValue, reason: Option<Reason> },
     #[error("a rule's location cannot be made of this request")]
     Location,
+    #[error("the fleet is away, and the property fails closed")]
+    FleetAway,
     #[error("{0}")]
     Origin(#[from] std::sync::Arc<OriginError>),
     #[error("{0}")]
@@ -105,7 +107,7 @@ impl EdgeError {
                 | OriginError::WrongPart(_)
                 | OriginError::Redirects(_) => StatusCode::BAD_GATEWAY,
             },
-            Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::FleetAway | Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Late(_)) | Self::NotStored => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Join(JoinError::Lost)
@@ -128,6 +130,7 @@ impl EdgeError {
             Self::Ruled(_) => Some(Reason::Rule),
             Self::Elsewhere { reason, .. } => *reason,
             Self::UnknownHost
+            | Self::FleetAway
             | Self::Path(_)
             | Self::Location
             | Self::Origin(_)
@@ -149,6 +152,7 @@ impl EdgeError {
     pub fn detail(&self) -> &'static str {
         match self {
             Self::UnknownHost
+            | Self::FleetAway
             | Self::Method
             | Self::Path(_)
             | Self::Denied(_)
@@ -198,6 +202,9 @@ impl EdgeError {
         headers.insert(CONTENT_LENGTH, length);
         if let Self::Elsewhere { location, .. } = self {
             headers.insert(LOCATION, location.clone());
+        }
+        if matches!(self, Self::FleetAway) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }

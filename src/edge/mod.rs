@@ -13,6 +13,7 @@ pub mod objects;
 pub mod obtain;
 pub mod passage;
 pub mod property;
+pub mod purge_order;
 pub mod purging;
 pub mod question;
 pub mod reading;
@@ -20,6 +21,7 @@ pub mod record;
 pub mod ruling;
 pub mod sealing;
 pub mod serve;
+pub mod standing;
 pub mod target;
 pub mod wanted;
 
@@ -32,6 +34,7 @@ use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::domain::token::key::Secret;
+use crate::fleet::Fleet;
 use crate::geo::Geo;
 use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
@@ -56,6 +59,8 @@ pub struct Edge {
     pub flights: Arc<Flights<Result<Object, EdgeError>>>,
     /// How long a request waits for a fetch that it shares with others.
     pub wait: Duration,
+    /// What is shared with other edges: revocations, seats, one-time tokens.
+    pub fleet: Arc<Fleet>,
     pub log: AccessLog,
     pub nobody: Arc<PropertyMetrics>,
 }

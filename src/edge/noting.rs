@@ -52,6 +52,7 @@ pub fn count_error(property: &Property, error: &EdgeError) {
         | EdgeError::Encoding(_)
         | EdgeError::Playlist(_)
         | EdgeError::Unencryptable(_) => metrics.playlists_refused.inc(),
+        EdgeError::FleetAway => metrics.fleet_away.inc(),
         EdgeError::UnknownHost
         | EdgeError::Method
         | EdgeError::Path(_)

@@ -117,6 +117,8 @@ pub struct Bearings<'a> {
     pub target: &'a Target<'a>,
     pub headers: &'a HeaderMap,
     pub client: std::net::IpAddr,
+    /// The viewing that a new session belongs to, where viewings are counted.
+    pub viewing: Option<u64>,
     pub now: Duration,
 }
 
@@ -159,7 +161,7 @@ impl Edge {
                         Life::Fixed { media_duration }
                     }
                 };
-                let session = property.rules.sessions.mint(&grant, life, &salt, at.now);
+                let session = property.rules.sessions.mint_viewing(&grant, at.viewing, life, &salt, at.now);
                 if !session.fits() {
                     // Told at once, and not by each of the children.
                     property.rules.object(Reason::Malformed)?;

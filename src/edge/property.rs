@@ -17,6 +17,7 @@ use crate::domain::manifest::base::Hosts;
 use crate::domain::manifest::encoding::Limits;
 use crate::domain::policy::Rules;
 use crate::domain::session::carrier::CookieSettings;
+use crate::fleet::settings::Terms;
 use crate::lab::origin::Streams;
 use crate::origin::upload::Upload;
 use crate::origin::{Origin, Report};
@@ -62,6 +63,8 @@ pub struct Property {
     /// Playlists from this size on are encoded for the client, when the origin sent them encoded.
     pub compress_min: usize,
     pub statuses: Statuses,
+    /// What is asked of the fleet.
+    pub terms: Terms,
     /// Refusals name their reason in `Sluicegate-Reason` to everybody: for a laboratory.
     pub debug_reasons: bool,
     pub metrics: Arc<PropertyMetrics>,

@@ -36,6 +36,7 @@ use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
 use super::ruling::{Course, Ruled, Ruling};
+use super::standing::Standing;
 use super::target::{Target, origin_query};
 use super::wanted::{Place, Wanted};
 use super::{Edge, Terms, answer, sealing};
@@ -158,8 +159,14 @@ impl Edge {
         let site = site(caller);
         let link = Asked { site: &site, query: &target.plain_query };
         let request = target.asked(head(parts, caller), caller.client);
-        let Ruled { mut admission, token, treatment } =
+        let Ruled { admission, token, treatment } =
             Ruling::judge(property, &request, &facts, link, course, caller.now)?;
+        let Standing { mut admission, viewing } =
+            self.stands(property, admission, &request, caller.now).await?;
+        let token = match &admission {
+            Admission::Unverified(reason) => TokenResult::Failed(*reason),
+            Admission::Open | Admission::Session { .. } | Admission::Access { .. } => token,
+        };
         note(property, &admission, record, caller.now);
 
         if let Some(answered) = sealing::key(property, &target, &admission, caller.scheme, &parts.method) {
@@ -181,8 +188,13 @@ impl Edge {
         record.cache(report.outcome().as_str());
         count_outcome(property, report.outcome());
 
-        let bearings =
-            Bearings { target: &target, headers: &parts.headers, client: caller.client, now: caller.now };
+        let bearings = Bearings {
+            target: &target,
+            headers: &parts.headers,
+            client: caller.client,
+            viewing,
+            now: caller.now,
+        };
         // What a change is answered with is for its sender, as it is.
         let bears = if is_safe(&wanted.method) { obtained.bears() } else { Bears::Neither };
         if is_entry

@@ -221,7 +221,7 @@ impl Fleet {
         };
         if !is_continuous {
             self.purge_everything(numbers);
-            if let Some((number, nonce, _)) = rows.iter().filter_map(|row| read_purge(row)).last() {
+            if let Some((number, nonce, _)) = rows.iter().filter_map(|row| read_purge(row)).next_back() {
                 let mut place = self.place();
                 (place.purge, place.purge_nonce) = (number, nonce.to_owned());
             }
@@ -234,7 +234,7 @@ impl Fleet {
                 at.map(|at| own.remove(at)).is_some()
             };
             if !is_own {
-                (self.purger)(Purged::Order(text));
+                self.carry_out(Purged::Order(text));
                 self.counters.purges.add(1);
             }
             let mut place = self.place();
@@ -245,7 +245,7 @@ impl Fleet {
     }
 
     fn purge_everything(&self, numbers: &Numbers) {
-        (self.purger)(Purged::Everything);
+        self.carry_out(Purged::Everything);
         self.counters.purges_of_all.add(1);
         tracing::warn!("purges of the fleet were missed, so that everything kept is purged");
         let mut place = self.place();
@@ -254,10 +254,15 @@ impl Fleet {
         self.is_unsaved.store(true, std::sync::atomic::Ordering::Release);
     }
 
-    /// Carries out a purge here and has it carried out everywhere. Answers whether the fleet knows of it already; if not, it is
-    /// told when it is back.
-    pub async fn purge(&self, text: &str) -> bool {
-        (self.purger)(Purged::Order(text));
+    fn carry_out(&self, purged: Purged<'_>) {
+        if let Some(purger) = self.purger.get() {
+            purger(purged);
+        }
+    }
+
+    /// Has a purge that was carried out here carried out everywhere. Answers whether the fleet knows of it already; if not, it
+    /// is told when it is back.
+    pub async fn pass_on_purge(&self, text: &str) -> bool {
         if self.settings.redis.is_none() {
             return true;
         }
@@ -331,8 +336,7 @@ fn reconcile(set: &mut Revocations, remote: &HashMap<Field, (Meaning, u64)>, is_
         // Numbers of other data say nothing about these.
         let version = if is_same { record.version } else { 0 };
         let known = remote.get(&Field::Record(record.list, record.identifier.clone()));
-        let list = remote.get(&Field::List(record.list));
-        let is_without_list = matches!(list, Some((Meaning::Gone, _)));
+        let is_without_list = matches!(remote.get(&Field::List(record.list)), Some((Meaning::Gone, _)));
         if known.is_none_or(|(_, known)| *known < version) && !is_without_list {
             record.version = version;
             let change = Change::Put(record);
@@ -434,7 +438,9 @@ mod tests {
 
     fn local(records: &[Record]) -> Revocations {
         let mut set = Revocations::default();
-        records.iter().for_each(|record| set.apply(&Change::Put(record.clone())));
+        for record in records {
+            set.apply(&Change::Put(record.clone()));
+        }
         set
     }
 

@@ -5,6 +5,7 @@
 //! that are whole are taken; the file is set aside as `NAME.damaged`, and who starts the edge decides whether that is enough.
 //! The used tokens are appended line by line, and written anew at a start.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -154,7 +155,7 @@ impl Keep {
 
 fn push_line<T: Serialize>(text: &mut String, line: &T) {
     let json = serde_json::to_string(line).expect("a line has no map with keys that are no text");
-    text.push_str(&format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())));
+    let _ = writeln!(text, "{:08x} {json}", crc32fast::hash(json.as_bytes()));
 }
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8], has_end: bool) -> Read<T> {

@@ -104,9 +104,15 @@ impl Ledger {
     }
 
     /// What is known of a viewing at an address, which is seen by this.
-    pub(super) fn look(&self, key: &GroupKey, viewing: u64, address: IpAddr, now: UnixTime) -> Known {
+    pub(super) fn look(
+        &self,
+        key: &GroupKey,
+        limits: &Limits,
+        viewing: u64,
+        address: IpAddr,
+        now: UnixTime,
+    ) -> Known {
         let Some(mut group) = self.groups.get_mut(key) else { return Known::No };
-        let limits = group.whose.limits.clone();
         let Some(known) = group.viewings.get_mut(&viewing) else { return Known::No };
         if known.refused_until.is_some_and(|until| now < until) {
             return Known::Refused;
@@ -269,11 +275,16 @@ impl Ledger {
     }
 
     fn group(&self, key: GroupKey, whose: &Whose) -> dashmap::mapref::one::RefMut<'_, GroupKey, Group> {
-        self.groups.entry(key).or_insert_with(|| Group {
+        let mut group = self.groups.entry(key).or_insert_with(|| Group {
             whose: whose.clone(),
             viewings: HashMap::new(),
             addresses: HashMap::new(),
-        })
+        });
+        // The configuration may have been read again.
+        if !Arc::ptr_eq(&group.whose.limits, &whose.limits) {
+            group.whose.limits = whose.limits.clone();
+        }
+        group
     }
 
     pub(super) fn make_room(&self, now: UnixTime) -> Result<(), Full> {
@@ -344,11 +355,11 @@ mod tests {
         let limits = Limits {
             by: By::SessionId,
             sessions_max,
-            active: Duration::from_secs(60),
+            active: Duration::from_mins(1),
             addresses_max,
-            address_window: Duration::from_secs(600),
+            address_window: Duration::from_mins(10),
             action,
-            life: Duration::from_secs(3_600),
+            life: Duration::from_hours(1),
         };
         Whose { property: "p".into(), value: "u".into(), limits: Arc::new(limits) }
     }
@@ -359,7 +370,7 @@ mod tests {
 
     /// What becomes of a viewing that asks, as a request does.
     fn ask(ledger: &Ledger, whose: &Whose, viewing: u64, address: IpAddr, now: UnixTime) -> bool {
-        match ledger.look(&[1; 16], viewing, address, now) {
+        match ledger.look(&[1; 16], &whose.limits, viewing, address, now) {
             Known::Seated => true,
             Known::Refused => false,
             Known::No => !ledger.seat([1; 16], whose, viewing, address, now).expect("room").is_over,
@@ -388,9 +399,9 @@ mod tests {
         let now = NOW + Duration::from_secs(5);
         let seating = ledger.seat([1; 16], &whose, 3, at(1), now).expect("room");
         assert_eq!(seating.displaced, [1]);
-        assert_eq!(ledger.look(&[1; 16], 1, at(1), now), Known::Refused);
-        assert_eq!(ledger.look(&[1; 16], 2, at(1), now), Known::Seated);
-        assert_eq!(ledger.look(&[1; 16], 3, at(1), now), Known::Seated);
+        assert_eq!(ledger.look(&[1; 16], &whose.limits, 1, at(1), now), Known::Refused);
+        assert_eq!(ledger.look(&[1; 16], &whose.limits, 2, at(1), now), Known::Seated);
+        assert_eq!(ledger.look(&[1; 16], &whose.limits, 3, at(1), now), Known::Seated);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub mod settings;
 mod viewings;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -83,7 +83,7 @@ pub struct Fleet {
     ledger: Ledger,
     tokens: Tokens,
     keep: Option<Keep>,
-    purger: Purger,
+    purger: OnceLock<Purger>,
     /// Purges that this edge ordered and has carried out, by nonce; with the text, as long as the fleet was not told.
     own_purges: Mutex<Vec<(String, Option<String>)>>,
     wake: Notify,
@@ -109,12 +109,7 @@ pub enum FleetError {
 
 impl Fleet {
     /// Reads what was kept. Nothing is connected before [`Fleet::run`]. `is_strict`: a damaged file is no start.
-    pub fn open(
-        settings: Settings,
-        clock: Clock,
-        is_strict: bool,
-        purger: Purger,
-    ) -> Result<Arc<Self>, FleetError> {
+    pub fn open(settings: Settings, clock: Clock, is_strict: bool) -> Result<Arc<Self>, FleetError> {
         let fault = |error| FleetError::Folder {
             folder: settings.folder.as_ref().map(|folder| folder.display().to_string()).unwrap_or_default(),
             error,
@@ -134,7 +129,7 @@ impl Fleet {
             ledger: Ledger::new(settings.viewings_max),
             tokens: Tokens::new(settings.tokens_max),
             keep,
-            purger,
+            purger: OnceLock::new(),
             own_purges: Mutex::default(),
             wake: Notify::new(),
             first: Notify::new(),
@@ -147,7 +142,12 @@ impl Fleet {
 
     /// A fleet of one edge that keeps nothing.
     pub fn alone(clock: Clock) -> Arc<Self> {
-        Self::open(Settings::default(), clock, false, Box::new(|_| {})).expect("no folder can fail")
+        Self::open(Settings::default(), clock, false).expect("no folder can fail")
+    }
+
+    /// Has the fleet's purges carried out by `purger`; the first that is given counts.
+    pub fn carry_out_purges(&self, purger: Purger) {
+        let _ = self.purger.set(purger);
     }
 
     /// Follows the fleet and keeps files until `shutdown`.

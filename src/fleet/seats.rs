@@ -110,7 +110,7 @@ impl Fleet {
     pub async fn seat(&self, ask: Ask<'_>) -> Seat {
         let address = unit(ask.client);
         let key = group(&ask.terms.property, ask.limits, ask.value);
-        match self.ledger.look(&key, ask.viewing, address, ask.now) {
+        match self.ledger.look(&key, ask.limits, ask.viewing, address, ask.now) {
             Known::Seated => return Seat::Taken,
             Known::Refused => return self.refused(),
             Known::No => {}

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::revocation::DEFAULT_LIST;
 use crate::domain::revocation::identifier::Identifier;
+use crate::domain::token::grant::UnixTime;
 
 use super::Fleet;
 use super::ledger::Due;
@@ -51,16 +53,23 @@ impl Fleet {
         if due.is_empty() {
             return;
         }
-        let asking = due.iter().map(|due| async move {
-            let seating = self.ask_seat(&due.key, &due.whose.limits, due.viewing, due.address).await?;
-            if seating.is_over && self.ledger.make_room(now).is_ok() {
-                self.ledger.refuse(due.key, &due.whose, due.viewing, due.address, now);
+        for batch in due.chunks(AT_ONCE) {
+            let mut asking = FuturesUnordered::new();
+            for due in batch {
+                asking.push(self.tell_of(due, now));
             }
-            self.displace(&seating, &due.whose.limits, now).await;
-            Some(())
-        });
-        futures_util::stream::iter(asking).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+            while asking.next().await.is_some() {}
+        }
         self.publish(&due).await;
+    }
+
+    async fn tell_of(&self, due: &Due, now: UnixTime) {
+        let asked = self.ask_seat(&due.key, &due.whose.limits, due.viewing, due.address).await;
+        let Some(seating) = asked else { return };
+        if seating.is_over && self.ledger.make_room(now).is_ok() {
+            self.ledger.refuse(due.key, &due.whose, due.viewing, due.address, now);
+        }
+        self.displace(&seating, &due.whose.limits, now).await;
     }
 
     async fn publish(&self, due: &[Due]) {

@@ -81,6 +81,7 @@ struct Families {
     rules: Family<Labels, Counter>,
     cache_invalidated: Family<Labels, Counter>,
     request_bodies_refused: Family<Labels, Counter>,
+    fleet_away: Family<Labels, Counter>,
 }
 
 /// The counters of one property.
@@ -109,6 +110,7 @@ pub struct PropertyMetrics {
     pub cache_passed: Counter,
     pub cache_invalidated: Counter,
     pub request_bodies_refused: Counter,
+    pub fleet_away: Counter,
 }
 
 /// The counters of one rule.
@@ -187,6 +189,11 @@ impl Metrics {
             own.request_bodies_refused.clone(),
         );
         registry.register(
+            "fleet_refusals",
+            "Requests refused since the fleet is away and the property fails closed",
+            own.fleet_away.clone(),
+        );
+        registry.register(
             "admin_requests",
             "Requests to the operators' listener, by area and how they ended",
             own.admin.clone(),
@@ -237,6 +244,7 @@ impl Metrics {
             cache_passed: of(&own.cache, &[("result", "pass")]),
             cache_invalidated: of(&own.cache_invalidated, &[]),
             request_bodies_refused: of(&own.request_bodies_refused, &[]),
+            fleet_away: of(&own.fleet_away, &[]),
         }
     }
 

@@ -127,6 +127,14 @@ fn judge<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Result<Admi
     }
 }
 
+/// Judges a request by its session alone: what is left of one whose access token is good no more.
+pub fn admit_by_session<'a>(rules: &Rules, request: &Request<'a>, now: UnixTime) -> Option<Admission<'a>> {
+    match session(rules, request, now) {
+        Ok(Found::Verified(admission)) => Some(admission),
+        Ok(Found::Failed(_) | Found::None) | Err(_) => None,
+    }
+}
+
 /// What a good access token makes of a request that its session admits already.
 fn new_viewing<'a>(
     rules: &Rules,

@@ -212,12 +212,11 @@ impl Revocations {
         let shard = Arc::make_mut(&mut self.shards[record.identifier.shard() % SHARDS]);
         let entries = shard.entries_mut(&record.identifier);
         let entry = Entry { list: record.list, ends: record.ends, version: record.version };
-        match entries.iter_mut().find(|entry| entry.list == record.list) {
-            Some(known) => *known = entry,
-            None => {
-                entries.push(entry);
-                self.count_one(record.list, &record.identifier);
-            }
+        if let Some(known) = entries.iter_mut().find(|entry| entry.list == record.list) {
+            *known = entry;
+        } else {
+            entries.push(entry);
+            self.count_one(record.list, &record.identifier);
         }
     }
 

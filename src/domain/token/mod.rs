@@ -8,6 +8,7 @@ pub mod dialect;
 pub mod edgeauth;
 pub mod explanation;
 pub mod grant;
+pub mod identity;
 pub mod judged_uri;
 pub mod jwt;
 pub mod key;

@@ -17,6 +17,8 @@ pub enum Reason {
     IpMismatch,
     Revoked,
     SessionLimit,
+    /// A one-time token was used before.
+    Replayed,
     GeoBlocked,
     IpBlocked,
     NotHttps,
@@ -28,7 +30,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for metrics that are resolved at start.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoToken,
         Self::Malformed,
         Self::DuplicateToken,
@@ -41,6 +43,7 @@ impl Reason {
         Self::IpMismatch,
         Self::Revoked,
         Self::SessionLimit,
+        Self::Replayed,
         Self::GeoBlocked,
         Self::IpBlocked,
         Self::NotHttps,
@@ -63,6 +66,7 @@ impl Reason {
             Self::IpMismatch => "ip_mismatch",
             Self::Revoked => "revoked",
             Self::SessionLimit => "session_limit",
+            Self::Replayed => "replayed",
             Self::GeoBlocked => "geo_blocked",
             Self::IpBlocked => "ip_blocked",
             Self::NotHttps => "not_https",

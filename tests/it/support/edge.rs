@@ -13,6 +13,7 @@ use sluicegate::config::{self, Config};
 use sluicegate::domain::token::edgeauth::Delimiters;
 use sluicegate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
 use sluicegate::domain::token::key::{Algorithm, Secret};
+use sluicegate::fleet::Fleet;
 use sluicegate::telemetry::diagnostics::Level;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,8 @@ pub struct TestEdge {
     pub clock: Clock,
     /// Where the configuration came from a file.
     pub reloader: Option<Arc<Reloader>>,
+    /// What it shares with other edges.
+    pub fleet: Arc<Fleet>,
     shutdown: CancellationToken,
 }
 
@@ -94,8 +97,9 @@ impl TestEdge {
         let admin = app.admin_address().expect("an admin listener");
         let reloader = app.reloader();
         let shutdown = CancellationToken::new();
+        let fleet = app.edge.fleet.clone();
         tokio::spawn(app.run(shutdown.clone()));
-        Self { address, secure, admin, clock, reloader, shutdown }
+        Self { address, secure, admin, clock, reloader, fleet, shutdown }
     }
 }
 
