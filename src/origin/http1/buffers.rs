@@ -81,14 +81,17 @@ mod tests {
         drop(large);
         assert_eq!(buffers.free().len(), 0, "a part of it is still in use");
         drop(part);
-        assert_eq!(buffers.take().as_ptr(), place);
+        let again = buffers.take();
+        assert_eq!(again.as_ptr(), place);
     }
 
     #[test]
     fn few_are_kept() {
         let buffers = Buffers::default();
         let taken: Vec<_> = (0..3 * FREE_MAX).map(|_| buffers.take()).collect();
-        taken.into_iter().for_each(|buffer| buffers.put(buffer));
+        for buffer in taken {
+            buffers.put(buffer);
+        }
         assert_eq!(buffers.free().len(), FREE_MAX);
     }
 }

@@ -186,7 +186,7 @@ fn transported(value: &str) -> Cow<'_, str> {
     escape::decode(value).unwrap_or(Cow::Borrowed(value))
 }
 
-fn in_hex(bytes: &[u8]) -> String {
+pub(super) fn in_hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
