@@ -198,6 +198,8 @@ async fn written(folder: &Path) -> Disk<()> {
         bytes_max: 1 << 30,
         object_bytes_max: 8 << 20,
         reads_max: 8,
+        loading_bytes_max: 32 << 20,
+        read_timeout: Duration::from_secs(20),
         unwritten_bytes_max: 64 << 20,
         pause: Duration::from_secs(1),
     };

@@ -1,5 +1,6 @@
 //! Builds every part from the configuration and joins them.
 
+mod disk;
 mod fleet_metrics;
 pub mod reload;
 
@@ -20,6 +21,7 @@ use crate::config::{self, Config};
 use crate::edge::body::Body;
 use crate::edge::objects::Objects;
 use crate::edge::property::Property;
+use crate::edge::resting;
 use crate::edge::{Edge, Terms};
 use crate::fleet::settings::Fail;
 use crate::fleet::{Fleet, FleetError};
@@ -89,7 +91,13 @@ impl App {
         let playlist_max = config.cache.object_bytes_max.min(for_playlists);
         let playlists = Arc::new(Playlists::new(for_playlists, playlist_max));
         let for_objects = config.cache.memory_bytes - for_playlists;
-        let tiers = Arc::new(Tiers::new(for_objects, config.cache.object_bytes_max));
+        let tiers = Tiers::new(for_objects, config.cache.object_bytes_max);
+        let tiers = Arc::new(match config.disk {
+            Some(config::disk::Disk { settings, admission }) => {
+                tiers.with_disk(settings, resting::codec(), admission)
+            }
+            None => tiers,
+        });
         let objects = Fills::with_memory_file(
             tiers,
             fills::Limits {
@@ -105,6 +113,7 @@ impl App {
         }
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
+        disk::export(&mut metrics, &objects);
         let nobody = Arc::new(metrics.property(""));
         let asked = || terms.properties.values().map(|property| &property.terms);
         let is_strict = asked().any(|terms| terms.fail == Fail::Closed);

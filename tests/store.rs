@@ -28,6 +28,8 @@ fn settings(folder: &Path) -> Settings {
         bytes_max: 64 << 20,
         object_bytes_max: 8 << 20,
         reads_max: 4,
+        loading_bytes_max: 32 << 20,
+        read_timeout: Duration::from_secs(20),
         unwritten_bytes_max: 32 << 20,
         pause: Duration::from_millis(100),
     }

@@ -18,7 +18,7 @@ use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
 
 use super::fault::Judge;
-use super::{Admin, Cache, Config, Log, file, fleet, property, protection};
+use super::{Admin, Cache, Config, Log, disk, file, fleet, property, protection};
 
 /// Judges the whole file; faults go to `judge`, and `None` comes back when a part could not be made.
 pub fn accept(
@@ -47,6 +47,9 @@ pub fn accept(
     let admin = typed.admin.as_ref().map(|typed| admin(typed, folder, judge, &mut warnings));
     let log = log(&typed.log, judge);
     let fleet = fleet::fleet(&typed.fleet, folder, judge, &mut warnings);
+    let object_bytes_max = typed.cache.object_max.0.min(typed.cache.memory.0);
+    let disk = typed.cache.disk.as_ref();
+    let disk = disk.and_then(|typed| disk::accept(typed, object_bytes_max, folder, judge));
     if typed.property.is_empty() {
         judge.fault(
             0..0,
@@ -105,9 +108,10 @@ pub fn accept(
         statuses,
         admin,
         log,
+        disk,
         cache: Cache {
             memory_bytes: typed.cache.memory.0,
-            object_bytes_max: typed.cache.object_max.0.min(typed.cache.memory.0),
+            object_bytes_max,
             waiters_max: typed.cache.waiters_max,
             wait: typed.cache.wait_timeout.0,
             is_sent_by_the_kernel: typed.cache.sendfile,

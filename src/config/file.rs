@@ -3,6 +3,7 @@
 pub mod access;
 pub mod cache;
 pub mod claims;
+pub mod disk;
 pub mod encryption;
 pub mod fleet;
 pub mod origin;

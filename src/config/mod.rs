@@ -4,6 +4,7 @@
 mod accept;
 mod access;
 mod cache;
+pub mod disk;
 mod encryption;
 pub mod fault;
 pub mod file;
@@ -50,6 +51,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     pub log: Log,
     pub cache: Cache,
+    /// The disk behind the memory, where there is one.
+    pub disk: Option<disk::Disk>,
     pub geo: Geo,
     pub fleet: crate::fleet::settings::Settings,
     pub properties: HostTable<Arc<Property>>,

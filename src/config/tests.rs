@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::disk::Settings;
 
 const PROPERTY: &str =
     "[[property]]\nname = \"p\"\nhosts = [\"a.example\"]\norigin = { urls = [\"http://127.0.0.1:1\"] }\n";
@@ -154,6 +155,39 @@ fn the_reference_configuration_names_every_key() {
             || text.contains(&format!(".{key}]"))
             || text.contains(&format!("[{key}."));
         assert!(!is_key || is_plumbing || stands || is_table, "config.toml does not name `{key}`");
+    }
+}
+
+#[test]
+fn the_reference_states_every_key_of_a_disk_with_its_default() {
+    let text = include_str!("../../config.toml");
+    let begin = text.find("# [cache.disk]").expect("the section");
+    let section = text[begin..].split("\n\n").next().expect("its end");
+    let stated: String =
+        section.lines().map(|line| line.trim_start_matches("# ").to_owned() + "\n").collect();
+    let disk = |section: &str| {
+        let config = judged(&format!("{section}{PROPERTY}{KEY}")).expect("it is good");
+        config.disk.expect("a disk")
+    };
+    let stated = disk(&stated);
+    let short = "[cache.disk]\nfolder = \"/var/cache/sluicegate\"\nmax = \"20GiB\"\n";
+    assert_eq!(stated, disk(short));
+    let Settings { object_bytes_max, .. } = stated.settings;
+    assert_eq!(object_bytes_max, 64 << 20);
+    assert_eq!(section.lines().count(), 11, "one line for each key");
+}
+
+#[test]
+fn a_disk_without_a_folder_or_room_is_refused() {
+    for (keys, told) in [
+        ("max = \"1GiB\"", "folder"),
+        ("folder = \"\"\nmax = \"1GiB\"", "folder is empty"),
+        ("folder = \"d\"", "max"),
+        ("folder = \"d\"\nmax = \"0B\"", "max is zero"),
+        ("folder = \"d\"\nmax = \"1GiB\"\nadmission = \"never\"", "second-hit"),
+    ] {
+        let line = fault(&format!("[cache.disk]\n{keys}\n{PROPERTY}{KEY}"));
+        assert!(line.contains(told), "{line}");
     }
 }
 

@@ -18,6 +18,7 @@ pub mod purging;
 pub mod question;
 pub mod reading;
 pub mod record;
+pub mod resting;
 pub mod ruling;
 pub mod sealing;
 pub mod serve;

@@ -99,7 +99,7 @@ impl Edge {
         report: &mut CacheStatus<'static>,
     ) -> Result<Obtained, EdgeError> {
         let rules = property.caching_rules(&wanted.place, wanted.kind);
-        let Looked { key, stored, miss } = self.look_up(property, wanted, key);
+        let Looked { key, stored, miss } = self.look_up(property, wanted, key).await;
         let verdict = stored.as_ref().map(|object| verdict(object, wanted, rules, now));
         let ttl = |object: &Stored| Some(object.meta().freshness.ttl(now));
         *report = CacheStatus::forwarded(match &stored {
@@ -221,9 +221,9 @@ impl Edge {
 
     /// The stored answer that this request selects. An origin that varies has its first variant under the key of the URL,
     /// and the others under keys that name what they were selected by.
-    fn look_up(&self, property: &Property, wanted: &Wanted<'_>, key: &str) -> Looked {
+    async fn look_up(&self, property: &Property, wanted: &Wanted<'_>, key: &str) -> Looked {
         let primary = Key::new(key);
-        let Some(object) = self.objects.tiers().find(&primary) else {
+        let Some(object) = self.objects.find(&primary).await else {
             return Looked { key: primary, stored: None, miss: Forward::UriMiss };
         };
         let selector = &object.meta().selector;
@@ -235,7 +235,7 @@ impl Edge {
             return Looked { key: primary, stored: Some(object), miss: Forward::UriMiss };
         }
         let key = variant_key(&primary, object.meta(), &headers);
-        let stored = self.objects.tiers().find(&key).filter(|other| other.meta().selector.selects(&headers));
+        let stored = self.objects.find(&key).await.filter(|other| other.meta().selector.selects(&headers));
         if let Some((other, since)) = stored.as_ref().zip(object.stale_since()) {
             other.mark_stale(since);
         }

@@ -55,6 +55,8 @@ pub struct Counters {
     pub disk_errors: Counter,
     /// Files whose bytes were not those that were written.
     pub disk_corrupt: Counter,
+    /// Objects that did not come from disk in their time.
+    pub disk_late: Counter,
     /// How often the disk was left alone for a while.
     pub disk_off: Counter,
     pub disk_read_bytes: Counter,

@@ -14,10 +14,13 @@ use dashmap::mapref::entry::Entry;
 use http_body::Body;
 
 use crate::memory_file::MemoryFile;
+use crate::store::disk::Disk;
 use crate::store::fill::{Fetched, Fill, Opened, Reader, WaitError};
 use crate::store::fills::flight::Flight;
+use crate::store::flights::{Flights, Joined};
 use crate::store::flow::Flow;
 use crate::store::key::{AsItIs, Key};
+use crate::store::object::Object;
 use crate::store::purge::Purge;
 use crate::store::recent::Recent;
 use crate::store::tiers::{Purged, Tiers};
@@ -78,6 +81,8 @@ pub struct Fills<M, P, F> {
     tiers: Arc<Tiers<M>>,
     limits: Limits,
     memory_file: Option<Arc<MemoryFile>>,
+    /// Objects on their way from disk into memory.
+    loads: Arc<Flights<Option<Arc<Object<M>>>>>,
 }
 
 impl<M, P, F> Fills<M, P, F>
@@ -104,9 +109,41 @@ where
             private: Recent::new(limits.private_for),
             flying_bytes: Arc::default(),
             tiers,
+            loads: Flights::new(limits.waiters_max),
             limits,
             memory_file,
         })
+    }
+
+    /// The object under `key`, fresh or not: from memory, or from disk, from which it goes into memory by one read for
+    /// all who ask. What is wrong with the disk is a miss.
+    pub async fn find(&self, key: &Key) -> Option<Arc<Object<M>>> {
+        if let Some(object) = self.tiers.find(key) {
+            return Some(object);
+        }
+        let disk = self.tiers.disk()?;
+        if !disk.has(key) {
+            self.tiers.counters().disk_misses.one();
+            return None;
+        }
+        // Apart, so that a hit in memory is not as large as a read.
+        Box::pin(self.find_on_disk(disk, key)).await
+    }
+
+    async fn find_on_disk(&self, disk: &Disk<M>, key: &Key) -> Option<Arc<Object<M>>> {
+        if self.flying.contains_key(&key.hash()) {
+            // A newer one arrives.
+            return None;
+        }
+        // Who comes after a purge does not join a read from before it.
+        let begun = self.tiers.purges().begun();
+        let name = format!("{begun}\n{}", key.text());
+        let (tiers, file, key) = (self.tiers.clone(), self.memory_file.clone(), key.clone());
+        // Twice the time of a read: it may have to wait for its turn.
+        let wait = disk.read_timeout() * 2;
+        let load = async move { tiers.bring_up(&key, begun, file).await };
+        let (Joined::Led(object) | Joined::Waited(object)) = self.loads.join(name, wait, load).await.ok()?;
+        object
     }
 
     /// Joins the fetch of `key`, beginning it with `fetch` when none is under way. `fetch` is given the number of the

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::memory_file::MemoryFile;
 use crate::store::counters::Counters;
 use crate::store::disk::{Codec, Disk, Settings};
 use crate::store::fill::Source;
 use crate::store::key::Key;
 use crate::store::memory::Memory;
 use crate::store::object::Object;
-use crate::store::purge::{Purge, Purges, Scope};
+use crate::store::purge::{Depth, Purge, Purges, Scope};
 use crate::store::recent::Recent;
 
 /// Memory, and the disk behind it where there is one.
@@ -72,6 +73,24 @@ impl<M: Send + Sync + 'static> Tiers<M> {
         {
             // It came for the first request; this is the second.
             disk.offer(&object);
+        }
+        Some(object)
+    }
+
+    /// Brings the object under `key` from disk into memory; `begun` is how many purges had begun before.
+    pub(super) async fn bring_up(
+        &self,
+        key: &Key,
+        begun: u64,
+        file: Option<Arc<MemoryFile>>,
+    ) -> Option<Arc<Object<M>>> {
+        let object = Arc::new(self.disk()?.load(key, file).await?);
+        // What memory refuses for its size is given out all the same.
+        self.memory.insert(object.clone());
+        // A purge that begins from here on finds it; one that began meanwhile may have looked too early.
+        if self.purges.begun() != begun {
+            self.memory.purge(&Scope::Key(key.text().into()), Depth::Hard);
+            return None;
         }
         Some(object)
     }

@@ -12,6 +12,7 @@ mod cache_rules;
 mod carriers;
 mod changes;
 mod commands;
+mod disk;
 mod encryption;
 mod fleet;
 mod forwarding;

@@ -12,6 +12,7 @@ pub struct Cache {
     pub waiters_max: usize,
     pub wait_timeout: Span,
     pub sendfile: bool,
+    pub disk: Option<super::disk::Disk>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,6 +51,7 @@ impl Default for Cache {
             waiters_max: 1_000,
             wait_timeout: Span::seconds(10),
             sendfile: true,
+            disk: None,
         }
     }
 }

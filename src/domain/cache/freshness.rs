@@ -260,5 +260,7 @@ pub fn lifetime(response: &HeaderMap, default: Duration, now: Duration) -> Durat
     }
 }
 
+mod written;
+
 #[cfg(test)]
 mod tests;

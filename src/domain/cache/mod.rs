@@ -30,3 +30,4 @@ mod structured;
 pub mod targeted;
 pub mod validation;
 pub mod vary;
+pub mod written;

@@ -242,5 +242,7 @@ fn thousandths(value: &[u8]) -> Option<u16> {
     (weight <= 1000).then_some(weight)
 }
 
+mod written;
+
 #[cfg(test)]
 mod tests;

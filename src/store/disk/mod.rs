@@ -13,12 +13,15 @@ mod rack;
 mod switch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use crate::store::disk::body::{DiskBody, DiskError};
 pub use crate::store::disk::rack::Settings;
 
+use crate::memory_file::MemoryFile;
 use crate::store::counters::Counters;
 use crate::store::disk::folder::{FileError, ObjectFile};
 use crate::store::disk::format::Front;
@@ -28,6 +31,7 @@ use crate::store::fill::{Answer, Source};
 use crate::store::key::Key;
 use crate::store::object::{Description, Object};
 use crate::store::purge::{Purges, Scope};
+use crate::store::slabs::SlabWriter;
 
 /// How a description's meta is written into a file, and read from it again.
 #[derive(Debug)]
@@ -46,19 +50,24 @@ pub struct Disk<M> {
     writer: Arc<Semaphore>,
     /// KiB that may still wait for it.
     unwritten: Arc<Semaphore>,
+    /// KiB that may still be on their way into memory.
+    loading: Semaphore,
 }
 
 impl<M: Send + Sync + 'static> Disk<M> {
     /// Begins to read the folder in the background: what it has not found yet is a miss.
     pub fn start(settings: Settings, codec: Codec<M>, purges: Arc<Purges>, counters: Arc<Counters>) -> Self {
-        let unwritten = usize::try_from(settings.unwritten_bytes_max >> 10).unwrap_or(usize::MAX);
+        let kib =
+            |bytes: u64| usize::try_from(bytes >> 10).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        let (unwritten, loading) = (kib(settings.unwritten_bytes_max), kib(settings.loading_bytes_max));
         let rack = Rack::new(settings, counters, purges);
         tokio::spawn(Rack::fill(Arc::downgrade(&rack)));
         Self {
             rack,
             codec,
             writer: Arc::new(Semaphore::new(1)),
-            unwritten: Arc::new(Semaphore::new(unwritten.clamp(1, Semaphore::MAX_PERMITS))),
+            unwritten: Arc::new(Semaphore::new(unwritten)),
+            loading: Semaphore::new(loading),
         }
     }
 
@@ -70,6 +79,39 @@ impl<M: Send + Sync + 'static> Disk<M> {
             None => self.rack.counters().disk_misses.one(),
         }
         found
+    }
+
+    /// Reads the object under `key` into memory, every byte of it checked; `file` is where large bodies lie. Whatever goes
+    /// wrong, or takes too long, is a miss.
+    pub async fn load(&self, key: &Key, file: Option<Arc<MemoryFile>>) -> Option<Object<M>> {
+        let read_timeout = self.rack.settings.read_timeout;
+        let outlived = self.rack.purges().latest();
+        let Ok(found) = tokio::time::timeout(read_timeout, self.find(key)).await else {
+            self.rack.late();
+            return None;
+        };
+        let found = found?;
+        let kib = u32::try_from((found.len() >> 10) + 1).unwrap_or(u32::MAX);
+        let all = self.rack.settings.loading_bytes_max >> 10;
+        let kib = kib.min(u32::try_from(all).unwrap_or(u32::MAX)).max(1);
+        let _room = self.loading.acquire_many(kib).await.ok()?;
+        let mut writer = SlabWriter::new(file, Some(found.len()));
+        let read = async {
+            let mut body = found.body();
+            while let Some(frame) = body.frame().await {
+                let data = frame.ok()?.into_data().unwrap_or_default();
+                writer.write(&data, drop);
+                tokio::task::coop::consume_budget().await;
+            }
+            Some(())
+        };
+        let Ok(read) = tokio::time::timeout(read_timeout, read).await else {
+            self.rack.late();
+            return None;
+        };
+        read?;
+        self.rack.read_succeeded();
+        Some(Object::new(key.clone(), Arc::new(found.description), writer.settle(), outlived))
     }
 
     async fn look_up(&self, key: &Key) -> Option<OnDisk<M>> {
@@ -139,6 +181,10 @@ impl<M: Send + Sync + 'static> Disk<M> {
     pub async fn purge(&self, scope: &Scope) -> usize {
         let (rack, scope) = (self.rack.clone(), scope.clone());
         tokio::task::spawn_blocking(move || rack.purge(&scope)).await.unwrap_or(0)
+    }
+
+    pub fn read_timeout(&self) -> Duration {
+        self.rack.settings.read_timeout
     }
 
     /// Whether the folder was read to its end since the start.

@@ -25,8 +25,12 @@ pub struct Settings {
     pub object_bytes_max: u64,
     /// Reads that may wait for the device at once.
     pub reads_max: usize,
+    /// Bytes of objects on their way into memory.
+    pub loading_bytes_max: u64,
     /// Bytes that may wait to be written; what comes above it is not written.
     pub unwritten_bytes_max: u64,
+    /// How long an object may take into memory; a slower disk is one that failed.
+    pub read_timeout: Duration,
     /// How long a disk that failed is left alone at first.
     pub pause: Duration,
 }
@@ -154,8 +158,18 @@ impl Rack {
         done.unwrap_or_else(|lost| Err(FileError::Io(io::Error::other(lost))))
     }
 
+    /// Notes that the device took longer than it may.
+    pub fn late(&self) {
+        self.counters.disk_late.one();
+        self.failed(&self.reads, "reading", &io::Error::from(io::ErrorKind::TimedOut));
+    }
+
     pub fn write_failed(&self, error: &io::Error) {
         self.failed(&self.writes, "writing", error);
+    }
+
+    pub fn read_succeeded(&self) {
+        self.reads.succeed();
     }
 
     pub fn write_succeeded(&self) {

@@ -22,6 +22,8 @@ fn settings(folder: &Path) -> Settings {
         bytes_max: 1 << 30,
         object_bytes_max: 64 << 20,
         reads_max: 4,
+        loading_bytes_max: 32 << 20,
+        read_timeout: Duration::from_secs(20),
         unwritten_bytes_max: 256 << 20,
         pause: PAUSE,
     }
