@@ -260,14 +260,24 @@ async fn a_disk_that_does_not_answer_is_left_for_the_origin() {
     until(async || edge.count("cache_disk_ready").await == 1).await;
     // Who opens a pipe waits until somebody writes to it: a device that does not answer.
     let file = files(folder.path()).0.remove(0);
+    let pipe = folder.path().join("pipe");
     std::fs::remove_file(&file).expect("removed");
-    assert!(Command::new("mkfifo").arg(&file).status().expect("mkfifo").success());
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    std::fs::hard_link(&pipe, &file).expect("linked");
+    let _release = Release(pipe);
     assert_eq!(get(edge.address, "/a.ts").await.text(), "body");
     assert_eq!(origin.asked().len(), 2);
     assert_eq!(edge.count("cache_disk_late_total").await, 1);
     assert_eq!(edge.count("cache_disk_off").await, 1);
-    // Lets the thread go that waits there.
-    drop(std::fs::OpenOptions::new().read(true).write(true).open(&file).expect("opened"));
+}
+
+/// Lets the thread go that waits at this pipe.
+struct Release(PathBuf);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        let _ = std::fs::OpenOptions::new().read(true).write(true).open(&self.0);
+    }
 }
 
 #[tokio::test]
