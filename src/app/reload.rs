@@ -92,6 +92,7 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
         ),
         ("[cache]", format!("{:?}", config.cache)),
         ("[fleet]", format!("{:?}", config.fleet)),
+        ("[cache.disk]", format!("{:?}", config.disk)),
     ])
 }
 
