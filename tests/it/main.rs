@@ -34,6 +34,7 @@ mod rules;
 mod secure_link;
 mod sendfile;
 mod sessions;
+mod shield;
 mod signed_claims;
 mod smoke;
 mod support;

@@ -64,15 +64,22 @@ async fn a_hit_is_authorised_like_a_miss() {
 }
 
 #[tokio::test]
-async fn many_waiters_on_one_segment_make_one_request() {
+async fn a_thousand_waiters_on_one_segment_make_one_request() {
     let origin = TestOrigin::start().await;
     let gate = Arc::new(Notify::new());
     origin.at("/s.ts", segment(&[], &"x".repeat(100_000)).gated(gate.clone()));
-    let edge = open(&origin).await;
+    let edge = TestEdge::with_text(&format!(
+        "[server]\nhttp = [\"127.0.0.1:0\"]\n[server.limits]\nconnections_max = 2000\nconnections_per_address = 2000\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\naccess = {{ action = \"open\" }}\n",
+        origin.address
+    ))
+    .await;
     let address = edge.address;
     let waiters: Vec<_> =
-        (0..200).map(|_| tokio::spawn(async move { get(address, "/s.ts").await })).collect();
-    origin.until(|origin| origin.asked().len() == 1).await;
+        (0..1_000).map(|_| tokio::spawn(async move { get(address, "/s.ts").await })).collect();
+    // All of them wait before the first byte comes.
+    while edge.count("cache_collapsed_total").await < 999 {
+        tokio::task::yield_now().await;
+    }
     gate.notify_one();
     for waiter in waiters {
         let reply = waiter.await.expect("an answer");
