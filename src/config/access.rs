@@ -98,6 +98,14 @@ pub fn accept(access: &Spanned<file::Access>, reader: &mut Reader<'_>) -> Option
         file::Action::Deny => Action::Deny,
         file::Action::Open => return Some(open(Vec::new())),
     };
+    if let Some(preset) = typed.preset.as_ref().filter(|_| typed.dialect != Dialect::Edgeauth) {
+        let file::Preset::AuthToken20 = preset.get_ref();
+        reader.judge.fault(
+            preset.span(),
+            "[property.access] preset = \"auth-token-2.0\" is of EdgeAuth tokens",
+            "take it out, or write dialect = \"edgeauth\"",
+        );
+    }
     let spoken = match typed.dialect {
         Dialect::Edgeauth => edgeauth(access, salt.as_ref(), address_match, reader),
         Dialect::SecureLink => secure_link(access, reader),
@@ -159,10 +167,16 @@ fn further_names(
     (cookie_name, query_name)
 }
 
+/// "ensure that it's no larger than 36 bytes in size" (Auth Token 2.0 Verification); 64 otherwise.
+fn session_id_max(typed: &file::Access) -> usize {
+    typed.session_id_max.unwrap_or(if typed.preset.is_some() { 36 } else { SESSION_ID_BYTES_MAX })
+}
+
 /// What a dialect calls its token, where it looks for it, and the status of an expired one, where nothing else is said.
 fn defaults(typed: &file::Access) -> (&'static str, Vec<file::Location>, StatusCode) {
     use file::Location::{Cookie, Header, Path, Query};
     match typed.dialect {
+        Dialect::Edgeauth if typed.preset.is_some() => ("__token__", vec![Cookie], StatusCode::FORBIDDEN),
         Dialect::Edgeauth => ("hdnts", vec![Query, Cookie, Header], StatusCode::FORBIDDEN),
         Dialect::SecureLink if typed.secure_link.path_prefix.get_ref().is_empty() => {
             ("st", vec![Query], StatusCode::GONE)
@@ -191,10 +205,11 @@ fn edgeauth(
             "use sha256, sha1 or md5",
         );
     }
-    if !(1..=SESSION_ID_BYTES_MAX).contains(&typed.session_id_max) {
+    let session_id_max = session_id_max(typed);
+    if !(1..=SESSION_ID_BYTES_MAX).contains(&session_id_max) {
         reader.judge.fault(
             0..0,
-            format!("[property.access] session_id_max = {} cannot be kept", typed.session_id_max),
+            format!("[property.access] session_id_max = {session_id_max} cannot be kept"),
             "write a number from 1 to 64, the longest session id that a session carries on",
         );
     }
@@ -205,7 +220,8 @@ fn edgeauth(
         keys: keys.clone(),
         salts: salt.cloned().into_iter().collect(),
         algorithm: algorithm.ok()?,
-        escape_inputs: typed.escape_inputs,
+        // The behavior's default is to escape, the SDKs' is not to.
+        escape_inputs: typed.escape_inputs.unwrap_or(typed.preset.is_some()),
         ignore_query: typed.ignore_query,
         expiry_skew: typed.clock_skew.0,
         start_skew: typed.start_skew.0,
@@ -217,7 +233,7 @@ fn edgeauth(
             fields_max: typed.limits.fields,
             acl_patterns_max: typed.limits.acl_alternatives,
             acl_bytes_max: typed.limits.acl.bytes(),
-            session_id_bytes_max: typed.session_id_max,
+            session_id_bytes_max: session_id_max,
         },
     };
     let verifier = Verifier::EdgeAuth(edgeauth::verify::Verifier::new(settings));
@@ -301,7 +317,7 @@ fn media_cdn(access: &Spanned<file::Access>, reader: &mut Reader<'_>) -> Option<
             token_bytes_max: typed.limits.token.bytes(),
             fields_max: typed.limits.fields,
             list_max: typed.limits.acl_alternatives,
-            session_id_bytes_max: typed.session_id_max,
+            session_id_bytes_max: session_id_max(typed),
         },
         keys: Keys::new(keys),
     };

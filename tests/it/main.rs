@@ -8,6 +8,7 @@
 
 mod access_token;
 mod admin;
+mod auth_token;
 mod cache_rules;
 mod carriers;
 mod changes;

@@ -46,7 +46,7 @@ pub(super) fn jwt(
         );
         return None;
     };
-    check_session_id(typed.session_id_max, reader);
+    check_session_id(super::session_id_max(typed), reader);
     let collected = collect(access, algorithm, &table.issuers, &table.jwks, reader)?;
     let profile = match table.profile {
         Profile::UriSigning => jwt::Profile::UriSigning { clear_personal_data: table.clear_personal_data },
@@ -73,7 +73,7 @@ pub(super) fn jwt(
             claims_max: table.claims_max,
             expression_bytes_max: table.expression_max.bytes(),
             program_bytes_max: table.program_max.bytes(),
-            session_id_bytes_max: typed.session_id_max,
+            session_id_bytes_max: super::session_id_max(typed),
         },
     };
     let verifier = jwt::verify::Verifier::new(settings, Keys::new(collected.keys), collected.decryption);
@@ -87,7 +87,7 @@ pub(super) fn jwt(
 pub(super) fn cat(access: &Spanned<Access>, reader: &mut Reader<'_>) -> Option<Spoken> {
     let typed = access.get_ref();
     let table = &typed.cat;
-    check_session_id(typed.session_id_max, reader);
+    check_session_id(super::session_id_max(typed), reader);
     let collected = collect(access, Algorithm::Hs256, &table.issuers, &table.jwks, reader)?;
     let label = |text: &String| {
         let Ok(label) = text.parse();
@@ -106,7 +106,7 @@ pub(super) fn cat(access: &Spanned<Access>, reader: &mut Reader<'_>) -> Option<S
             items_max: table.items_max,
             expression_bytes_max: table.expression_max.bytes(),
             program_bytes_max: table.program_max.bytes(),
-            session_id_bytes_max: typed.session_id_max,
+            session_id_bytes_max: super::session_id_max(typed),
         },
     };
     let verifier = cat::verify::Verifier::new(settings, Keys::new(collected.keys));

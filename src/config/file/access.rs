@@ -14,6 +14,7 @@ use crate::config::units::{Size, Span};
 pub struct Access {
     #[serde(default)]
     pub dialect: Dialect,
+    pub preset: Option<Spanned<Preset>>,
     #[serde(default)]
     pub action: Action,
     #[serde(default = "default::result_header")]
@@ -27,8 +28,7 @@ pub struct Access {
     pub salt: Option<Spanned<Source>>,
     #[serde(default = "default::algorithm")]
     pub algorithm: Spanned<String>,
-    #[serde(default)]
-    pub escape_inputs: bool,
+    pub escape_inputs: Option<bool>,
     #[serde(default)]
     pub ignore_query: bool,
     #[serde(default = "default::clock_skew")]
@@ -40,8 +40,7 @@ pub struct Access {
     pub ipv4_prefix: Spanned<u8>,
     #[serde(default = "default::ipv6_prefix")]
     pub ipv6_prefix: Spanned<u8>,
-    #[serde(default = "default::session_id_max")]
-    pub session_id_max: usize,
+    pub session_id_max: Option<usize>,
     pub expired_status: Option<Spanned<u16>>,
     #[serde(default)]
     pub limits: TokenLimits,
@@ -104,6 +103,14 @@ pub enum Dialect {
     MediaCdn,
     Jwt,
     Cat,
+}
+
+/// Other defaults than a dialect's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Preset {
+    /// Akamai's behavior "Auth Token 2.0 Verification".
+    #[serde(rename = "auth-token-2.0")]
+    AuthToken20,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -199,9 +206,5 @@ mod default {
 
     pub(super) fn ipv6_prefix() -> Spanned<u8> {
         bare(128)
-    }
-
-    pub(super) const fn session_id_max() -> usize {
-        64
     }
 }
