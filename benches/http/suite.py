@@ -18,6 +18,7 @@ import load
 import material
 from cases import CASES, Case, chosen
 from servers import (
+    HERE,
     SERVER_CORE,
     LOAD_CORE,
     Server,
@@ -98,6 +99,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the cases and end")
     parser.add_argument("--edge", type=Path, required=True, help="the program; `run` builds and gives the release build")
     parser.add_argument("--against", type=Path, help="another build of the edge to stand in nginx's place: before and after")
+    parser.add_argument("--checks", action="store_true", help="the edge with the checks of checks.toml, beside itself without them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of load in each round, for each server")
     parser.add_argument("--connections", type=int, default=64, help="HTTP/1.1 connections, or HTTP/2 streams in all")
@@ -121,8 +123,12 @@ def start_all(options: argparse.Namespace, folder: Path, running: list[Server]) 
     running.append(origin)
     origin.ports = {"plain": ports["origin"]}
     await_listening(origin, folder)
-    contenders = [edge(options.edge, "edge", values, options, folder, running)]
-    if options.against:
+    checks = {"CHECKS": (HERE / "checks.toml").read_text() if options.checks else ""}
+    contenders = [edge(options.edge, "checking" if options.checks else "edge", {**values, **checks}, options, folder, running)]
+    values["CHECKS"] = ""
+    if options.checks:
+        contenders.append(edge(options.edge, "unchecking", values, options, folder, running))
+    elif options.against:
         contenders.append(edge(options.against, "against", values, options, folder, running))
     else:
         peer = start_nginx("peer", SERVER_CORE, values)
