@@ -268,7 +268,15 @@ async fn a_redis_that_comes_back_with_older_data_loses_nothing() {
 async fn a_limit_of_two_holds_under_a_thousand_starts_at_three_edges() {
     let Some(redis) = Redis::start().await else { return };
     let origin = stage::origin().await;
-    let edges = three(&origin, &redis, "limits = { sessions = 2 }").await;
+    // With questions that may take as long as a busy machine makes them: an edge that has no answer in time goes by what it
+    // knows alone, and three such edges would admit two each.
+    let patient = format!("redis = \"redis://{}\"\ntimeout = \"20s\"", redis.address);
+    let mut edges = Vec::new();
+    for _ in 0..3 {
+        let edge = edge_with(&origin, &patient, "limits = { sessions = 2 }").await;
+        connected(&edge).await;
+        edges.push(edge);
+    }
     let mut starts = tokio::task::JoinSet::new();
     for number in 0..1_000_u64 {
         let address = edges[usize::try_from(number % 3).expect("small")].address;
