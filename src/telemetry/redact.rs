@@ -13,7 +13,7 @@ pub fn query<'a>(query: &'a str, names: &[impl AsRef<str>]) -> Cow<'a, str> {
     let is_secret = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = escape::decode(name).unwrap_or(Cow::Borrowed(name));
-        names.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_ref())) || looks_signed(value)
+        names.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_ref())) || looks_signed(value, names)
     };
     if !query.split('&').any(is_secret) {
         return Cow::Borrowed(query);
@@ -36,21 +36,23 @@ pub fn query<'a>(query: &'a str, names: &[impl AsRef<str>]) -> Cow<'a, str> {
 
 /// A path for a log: a segment that carries a token is replaced.
 pub fn path(path: &str) -> Cow<'_, str> {
-    if !path.split('/').any(looks_signed) {
+    let is_secret = |segment: &str| looks_signed(segment, &[""; 0]);
+    if !path.split('/').any(is_secret) {
         return Cow::Borrowed(path);
     }
     let redacted: Vec<&str> =
-        path.split('/').map(|segment| if looks_signed(segment) { "[redacted]" } else { segment }).collect();
+        path.split('/').map(|segment| if is_secret(segment) { "[redacted]" } else { segment }).collect();
     Cow::Owned(redacted.join("/"))
 }
 
-/// Whether a text carries an HMAC as tokens do, in whatever part of it is escaped. What is escaped more often than
+/// Whether a text carries an HMAC as tokens do, a set of signed claims, or `name=` of a token, in whatever part of it is escaped. What is escaped more often than
 /// `ESCAPED_MAX` times is taken for one: nobody does that but to hide something.
-fn looks_signed(text: &str) -> bool {
+fn looks_signed(text: &str, names: &[impl AsRef<str>]) -> bool {
     const ESCAPED_MAX: usize = 8;
     let mut text = Cow::Borrowed(text);
     for _ in 0..=ESCAPED_MAX {
-        if memchr::memmem::find(text.as_bytes(), b"hmac=").is_some() {
+        let names_token = || names.iter().any(|name| assigns(&text, name.as_ref()));
+        if memchr::memmem::find(text.as_bytes(), b"hmac=").is_some() || bears_claims(&text) || names_token() {
             return true;
         }
         match unescaped(&text) {
@@ -59,6 +61,30 @@ fn looks_signed(text: &str) -> bool {
         }
     }
     true
+}
+
+/// Whether a text assigns something to `name`, in any case.
+fn assigns(text: &str, name: &str) -> bool {
+    let (text, name) = (text.as_bytes(), name.as_bytes());
+    !name.is_empty()
+        && memchr::memchr_iter(b'=', text).any(|at| {
+            at.checked_sub(name.len()).is_some_and(|from| text[from..at].eq_ignore_ascii_case(name))
+        })
+}
+
+/// Whether a text holds what begins as a JWT does (`{"` in base64url, and two dots), or as a Common Access Token (the tags 61,
+/// 17 and 18 of CBOR in base64url, and something behind them).
+fn bears_claims(text: &str) -> bool {
+    const COSE: [&str; 4] = ["2D3R", "2D3S", "0YRD", "0oRD"];
+    const COSE_BYTES_MIN: usize = 32;
+    let is_of_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'/');
+    let is_jwt = text.find("eyJ").is_some_and(|at| text[at..].matches('.').count() >= 2);
+    let is_cat = |tags: &str| {
+        text.match_indices(tags).any(|(at, _)| {
+            text.as_bytes()[at..].iter().take_while(|byte| is_of_base64(**byte)).count() >= COSE_BYTES_MIN
+        })
+    };
+    is_jwt || COSE.into_iter().any(is_cat)
 }
 
 /// `text` with every sound escape of an ASCII character decoded once; `None` when there is none. Broken escapes stay: a
@@ -125,8 +151,22 @@ mod tests {
             assert_eq!(path(&format!("/a/{hidden}/b")), "/a/[redacted]/b", "{hidden}");
             assert_eq!(query(&format!("x={hidden}"), &[""; 0]), "x=[redacted]", "{hidden}");
         }
-        assert!(looks_signed(&format!("%{}41", "25".repeat(4_000))), "bounded work");
+        assert!(looks_signed(&format!("%{}41", "25".repeat(4_000)), &[""; 0]), "bounded work");
         assert_eq!(path("/a/%zz%25%/b%2"), "/a/%zz%25%/b%2");
+    }
+
+    #[test]
+    fn signed_claims_are_replaced_under_any_name() {
+        let (jwt, cat) = ("eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln", "2D3RhEOhAQWgRaEEGmVT8QBYIAAB");
+        let cat = format!("{cat}{cat}");
+        for value in [jwt, &jwt.replace('.', "%2E"), &jwt.replace("eyJ", "%65yJ"), &cat, &format!("x:{cat}")]
+        {
+            assert_eq!(query(&format!("a=1&t={value}"), &[""; 0]), "a=1&t=[redacted]", "{value}");
+        }
+        for value in ["https%3A%2F%2Fx%2F%3FCAT%3Dff", "cat=ff", "x%26CAT%253Dff"] {
+            assert_eq!(query(&format!("url={value}&b=2"), &["CAT"]), "url=[redacted]&b=2", "{value}");
+        }
+        assert_eq!(query("a=eyJ.b&c=2D3R&d=1.2.3&e=CATS=1", &["CAT"]), "a=eyJ.b&c=2D3R&d=1.2.3&e=CATS=1");
     }
 
     #[test]
