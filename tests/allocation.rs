@@ -23,6 +23,7 @@ fn admitting_a_segment_does_not_allocate() {
         clients: Clients::Address("203.0.113.7".to_owned()),
         session_id: Some("6547d31b".to_owned()),
         payload: Some("plan=gold".to_owned()),
+        nonce: None,
         key_name: "key".into(),
     };
     let now = Duration::from_secs(1_700_000_000);

@@ -78,6 +78,7 @@ fn cat_verifier() -> cat::verify::Verifier {
         expiry_skew: Duration::ZERO,
         start_skew: Duration::ZERO,
         expiry_ahead_max: None,
+        uses_counted: false,
         claims_ignored: Vec::new(),
         limits: cat::Limits::default(),
     };

@@ -39,6 +39,7 @@ fuzz_target!(|text: &str| {
         clients: Clients::Address(text.to_owned()),
         session_id: Some(text.chars().take(16).collect()),
         payload: Some(text.chars().take(64).collect()),
+        nonce: None,
         key_name: "key".into(),
     };
     let session = sessions.mint(&grant, Life::Renewable, b"", now);

@@ -8,12 +8,14 @@ use crate::domain::token::key::{KeyError, Secret};
 use args::{Command, Dialect, KeyEncoding, SigningArgs, TokenArgs};
 
 pub mod args;
+mod claims;
 mod input;
 mod inspect;
 mod judge;
 mod media_cdn;
 mod mint;
 mod secure_link;
+mod signer;
 
 /// Bad input: one line that names the field, the value unless it is secret, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,11 +55,13 @@ pub fn report(args: &TokenArgs, now: UnixTime) -> Result<Report, BadInput> {
             Dialect::Edgeauth => mint::mint(args, now),
             Dialect::SecureLink => secure_link::mint(args, now),
             Dialect::MediaCdn => media_cdn::mint(args, now),
+            Dialect::Jwt | Dialect::Cat => claims::mint(args, now),
         },
         Command::Inspect(args) => match args.dialect {
             Dialect::Edgeauth => inspect::inspect(args, now),
             Dialect::SecureLink => secure_link::inspect(args, now),
             Dialect::MediaCdn => media_cdn::inspect(args, now),
+            Dialect::Jwt | Dialect::Cat => claims::inspect(args, now),
         },
         Command::Verify(args) => judge::verify(args, now),
         Command::Explain(args) => judge::explain(args, now),
@@ -70,7 +74,7 @@ fn key(field: &str, signing: &SigningArgs, given: Option<&str>) -> Result<Secret
         BadInput::new(field, "none is given; use --key or the environment variable SLUICEGATE_KEY")
     })?;
     let usual = match signing.other.dialect {
-        Dialect::Edgeauth => KeyEncoding::Hex,
+        Dialect::Edgeauth | Dialect::Jwt | Dialect::Cat => KeyEncoding::Hex,
         Dialect::SecureLink => KeyEncoding::Text,
         Dialect::MediaCdn => KeyEncoding::Base64,
     };

@@ -63,7 +63,12 @@ struct Spoken {
     fingerprints: Vec<String>,
 }
 
-pub fn accept(access: &Spanned<file::Access>, reader: &mut Reader<'_>) -> Option<Accepted> {
+/// `uses_counted`: the fleet counts how often a token is used.
+pub fn accept(
+    access: &Spanned<file::Access>,
+    uses_counted: bool,
+    reader: &mut Reader<'_>,
+) -> Option<Accepted> {
     let typed = access.get_ref();
     let (default_name, default_locations, default_expired) = defaults(typed);
     let name = match &typed.name {
@@ -110,8 +115,8 @@ pub fn accept(access: &Spanned<file::Access>, reader: &mut Reader<'_>) -> Option
         Dialect::Edgeauth => edgeauth(access, salt.as_ref(), address_match, reader),
         Dialect::SecureLink => secure_link(access, reader),
         Dialect::MediaCdn => media_cdn(access, reader),
-        Dialect::Jwt => claims::jwt(access, address_match, reader),
-        Dialect::Cat => claims::cat(access, reader),
+        Dialect::Jwt => claims::jwt(access, address_match, uses_counted, reader),
+        Dialect::Cat => claims::cat(access, uses_counted, reader),
     }?;
     let (cookie_name, query_name) = further_names(typed, &name, locations, reader);
     let named_at = |location| match location {

@@ -81,7 +81,7 @@ pub fn accept(
         return None;
     };
     let mut reader = Reader { property: &name, folder, judge, warnings };
-    let accepted = access::accept(access, &mut reader);
+    let accepted = access::accept(access, typed.limits.one_time, &mut reader);
     let session_key = typed.session.key.as_ref();
     let session_key = session_key.and_then(|key| reader.secret(key, "session key", Encoding::Hex));
     let session_name = access::token_name(&typed.session.name, "[property.session] name", &mut reader);

@@ -65,7 +65,7 @@ pub fn explain(property: &Property, question: &Question<'_>, now: Duration) -> V
         target: question.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
         headers: question.headers,
     };
-    let request = target.asked(head, question.client);
+    let request = target.asked(head, question.client, question.whereabouts);
     let checked = match question.token {
         Some(given) => given,
         None => result(&policy::admit(&property.rules, &request, now)),

@@ -76,6 +76,8 @@ fn networks(list: Option<&Arc<AddressList>>) -> Option<Arc<crate::domain::networ
 
 /// Looks an address up where something asks for it.
 pub fn whereabouts(geo: &Geo, property: &Property, client: IpAddr) -> Whereabouts {
-    let is_asked = property.guard.geography.is_some() || property.ruling.rules().asks_for_whereabouts();
+    let is_asked = property.guard.geography.is_some()
+        || property.ruling.rules().asks_for_whereabouts()
+        || property.rules.access.asks_for_whereabouts();
     if is_asked { geo.look_up(client) } else { Whereabouts::default() }
 }

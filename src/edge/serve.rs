@@ -158,7 +158,7 @@ impl Edge {
         let facts = facts(parts, caller, &target, whereabouts);
         let site = site(caller);
         let link = Asked { site: &site, query: &target.plain_query };
-        let request = target.asked(head(parts, caller), caller.client);
+        let request = target.asked(head(parts, caller), caller.client, whereabouts);
         let Ruled { admission, token, treatment } =
             Ruling::judge(property, &request, &facts, link, course, caller.now)?;
         let Standing { mut admission, viewing } =

@@ -7,6 +7,7 @@ use http::Uri;
 
 use crate::domain::policy;
 use crate::domain::policy::access::Access;
+use crate::domain::rule::Whereabouts;
 use crate::domain::session::carrier;
 use crate::domain::token::presented::Head;
 use crate::domain::token::reason::Reason;
@@ -60,7 +61,7 @@ impl<'a> Target<'a> {
     }
 
     /// What of a request bears on admission.
-    pub fn asked<'b>(&'b self, head: Head<'b>, client: IpAddr) -> policy::Request<'b> {
+    pub fn asked<'b>(&'b self, head: Head<'b>, client: IpAddr, place: Whereabouts) -> policy::Request<'b> {
         policy::Request {
             path: &self.path,
             raw_path: &self.raw_path,
@@ -71,6 +72,8 @@ impl<'a> Target<'a> {
             access_in_path: self.access_in_path.as_deref(),
             head,
             client,
+            country: place.country,
+            asn: place.asn,
         }
     }
 

@@ -8,8 +8,9 @@ use sluicegate::domain::token::key::Secret;
 use sluicegate::domain::token::signature::{Algorithm, VerificationKey};
 use sluicegate::domain::token::{cat, jwt};
 
+use crate::support::logged::LoggedEdge;
 use crate::support::player::Player;
-use crate::support::{START, TestEdge, TestOrigin, get, request, stage};
+use crate::support::{START, TestEdge, TestOrigin, get, mmdb, request, stage};
 
 const SECRET: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const MASTER: &str = "/v/master.m3u8";
@@ -248,4 +249,145 @@ async fn public_keys_come_from_a_jwk_set_and_sessions_from_a_key_of_their_own() 
     assert!(fault(&jwks).contains("no JSON object with a list of keys"), "{}", fault(&jwks));
     let short = fault("access = { dialect = \"jwt\", key = { hex = \"abcd\" } }");
     assert!(short.contains("HS256 asks for 32 or more") && !short.contains("abcd"), "{short}");
+}
+
+#[tokio::test]
+async fn a_token_with_an_id_is_good_once_where_uses_are_counted() {
+    let origin = stage::origin().await;
+    let limits = "limits = { one_time = true, one_time_retry = \"0s\" }";
+    let edge = TestEdge::start(&origin, &format!("{}\n{limits}", access("jwt", ""))).await;
+    let once = |id: &str, more: u64| {
+        let token = jwt(&json!({ "exp": START + 60 + more, "jti": id, "cdniuc": "regex:http://[^/]*/v/.*" }));
+        format!("{MASTER}?URISigningPackage={token}")
+    };
+    let entry = get(edge.address, &once("a", 0)).await;
+    assert_eq!(entry.status, 200, "{:?}", entry.reason());
+    edge.clock.advance(Duration::from_secs(1));
+    for again in [once("a", 0), once("a", 5)] {
+        let reply = get(edge.address, &again).await;
+        assert_eq!((reply.status, reply.reason().as_deref()), (403, Some("replayed")), "the id alone counts");
+    }
+    assert_eq!(get(edge.address, &once("b", 0)).await.status, 200, "another id is another token");
+    let child = format!("/v/{}", entry.uris()[0]);
+    assert_eq!(get(edge.address, &child).await.status, 200, "the session goes on");
+
+    let edge = TestEdge::start(&origin, &format!("{}\n{limits}", access("cat", ""))).await;
+    let ask = async |claims: Value| {
+        let token = cat(&claims);
+        let reply = request(edge.address, "GET", MASTER, &[("CTA-Common-Access-Token", &token)]).await;
+        edge.clock.advance(Duration::from_secs(1));
+        (reply.status, reply.reason())
+    };
+    let replayed = (403, Some("replayed".to_owned()));
+    for claims in [
+        json!({ "exp": START + 60, "catreplay": 1, "cti": "0b71" }),
+        json!({ "exp": START + 60, "catreplay": 1 }),
+        json!({ "exp": START + 61, "catreplay": 1 }),
+    ] {
+        assert_eq!(ask(claims.clone()).await, (200, None), "{claims}");
+        assert_eq!(ask(claims.clone()).await, replayed, "{claims}");
+    }
+    let later = json!({ "exp": START + 70, "catreplay": 1, "cti": "0b71" });
+    assert_eq!(ask(later).await, replayed, "the id alone counts");
+}
+
+#[tokio::test]
+async fn a_cat_for_countries_and_systems_is_judged_by_the_databases() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (country, asn) = (folder.path().join("country.mmdb"), folder.path().join("asn.mmdb"));
+    std::fs::write(&country, mmdb::countries(&[("127.0.0.0/8", "DE")], START)).expect("written");
+    std::fs::write(&asn, mmdb::networks(&[("127.0.0.0/8", 64500)], START)).expect("written");
+    let origin = stage::origin().await;
+    let databases = format!("[geo]\ncountry = '{}'\nasn = '{}'\n", country.display(), asn.display());
+    let property = |geo: &str| {
+        format!(
+            "{geo}[[property]]\nname = \"test\"\nhosts = [\"*\"]\ndebug_reasons = true\norigin = {{ urls = [\"http://{}\"] }}\n{}\n",
+            origin.address,
+            access("cat", "")
+        )
+    };
+    let knows = TestEdge::with_config(&property(&databases)).await;
+    let ignorant = TestEdge::with_config(&property("")).await;
+    for (claims, status, reason) in [
+        (json!({ "exp": START + 10, "catgeoiso3166": ["FR", "DE"] }), 200, "geo_blocked"),
+        (json!({ "exp": START + 10, "catgeoiso3166": ["FR"] }), 403, "geo_blocked"),
+        (json!({ "exp": START + 10, "catnip": [64500] }), 200, "ip_mismatch"),
+        (json!({ "exp": START + 10, "catnip": [64501, "10.0.0.0/8"] }), 403, "ip_mismatch"),
+    ] {
+        let token = cat(&claims);
+        let ask = async |edge: &TestEdge| {
+            request(edge.address, "GET", MASTER, &[("CTA-Common-Access-Token", &token)]).await
+        };
+        let reply = ask(&knows).await;
+        let expected = (status, (status != 200).then(|| reason.to_owned()));
+        assert_eq!((reply.status, reply.reason()), expected, "{claims}");
+        let reply = ask(&ignorant).await;
+        assert_eq!(
+            (reply.status, reply.reason().as_deref()),
+            (403, Some(reason)),
+            "unknown is refused: {claims}"
+        );
+    }
+}
+
+/// Good, spoilt, doubled, disguised, escaped, and in places where none is looked for.
+#[tokio::test]
+async fn no_token_of_claims_reaches_origin_log_metrics_or_answers() {
+    for (dialect, format) in [("jwt", "json"), ("jwt", "text"), ("cat", "json"), ("cat", "text")] {
+        let (token, name) = match dialect {
+            "jwt" => (package(START + 10), "URISigningPackage"),
+            _ => (cat_until(START + 10), "CAT"),
+        };
+        let signature = token[token.len() - 24..].to_owned();
+        let (spoilt, escaped) = (token.replacen('.', ".A", 1), token.replace('.', "%2E"));
+        let mut targets: Vec<String> = [
+            format!("?{name}={token}"),
+            format!("?{name}=x{token}"),
+            format!("?{name}={spoilt}"),
+            format!("?{name}={escaped}&a=1"),
+            format!("?{name}={token}&{name}=x"),
+            format!("?%{:02x}{}={token}", name.as_bytes()[0], &name[1..]),
+            format!("?a={name}%3D{token}"),
+            format!("?url=http%3A%2F%2Fx%2F%3F{name}%3D{token}"),
+        ]
+        .map(|query| format!("{MASTER}{query}"))
+        .to_vec();
+        if dialect == "jwt" {
+            targets.extend([
+                format!("{MASTER};{name}={token}"),
+                format!("/{name}={token}{MASTER}"),
+                format!("/v/{name}={token};x=1/master.m3u8"),
+                format!("/v;{name}={token}/;{name}={token}"),
+                format!("/{name}={token}/v/%zz"),
+                format!("/{name}={token}/v/..;/x"),
+                format!("/%55{}={token}{MASTER}", &name[1..]),
+            ]);
+        }
+        let origin = stage::origin().await;
+        let edge = LoggedEdge::start(&origin, format, &access(dialect, ""));
+        let mut replies = Vec::new();
+        for target in &targets {
+            replies.push(get(edge.address, target).await);
+        }
+        let cookie = format!("{name}={token}; CTA-Common-Access-Token={token}");
+        for (field, value) in
+            [("cookie", cookie.as_str()), ("CTA-Common-Access-Token", &token), ("referer", &targets[0])]
+        {
+            replies.push(request(edge.address, "GET", MASTER, &[(field, value)]).await);
+        }
+        let admitted = replies.iter().filter(|reply| reply.status == 200).count();
+        assert!(admitted >= 3 && admitted < replies.len(), "some are good, some are not: {admitted}");
+        let metrics = get(edge.admin, "/metrics").await.text();
+        let log = edge.finish().await;
+        assert_eq!(log.lines().count(), replies.len(), "{log}");
+        assert!(!log.contains(&signature), "{dialect}, {format}: {signature} in\n{log}");
+        assert!(!metrics.contains(&signature), "{metrics}");
+        for asked in origin.asked() {
+            assert!(!asked.head.contains(&signature), "{}", asked.head);
+        }
+        for reply in &replies {
+            let answer = format!("{} {}", reply.head, reply.text());
+            assert!(!answer.contains(&signature), "an answer shows it:\n{answer}");
+        }
+    }
 }

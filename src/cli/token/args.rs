@@ -1,5 +1,7 @@
 //! The flags of `sluicegate token`; those of the SDKs, in their spellings.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Clone, Debug, Args)]
@@ -14,7 +16,7 @@ pub enum Command {
     ///
     /// To build a URL: `/path?$(sluicegate token mint ...)`. With --value the token stands alone, as in
     /// `?hdnts=$(sluicegate token mint --value ...)`.
-    Mint(MintArgs),
+    Mint(Box<MintArgs>),
     /// Show what a token says; needs no key and judges nothing
     Inspect(InspectArgs),
     /// Say whether a token is good: exit code 0, or 1 when it is refused
@@ -26,17 +28,19 @@ pub enum Command {
 /// What signing and verifying have to agree on.
 #[derive(Clone, Debug, Args)]
 pub struct SigningArgs {
-    /// Name of the access token; unless given, the dialect's: hdnts, st, edge-cache-token
+    /// Name of the access token; unless given, the dialect's: hdnts, st, edge-cache-token, `URISigningPackage`, CAT
     #[arg(short = 'n', long, alias = "token_name")]
     pub token_name: Option<String>,
     #[command(flatten)]
     pub other: DialectArgs,
+    #[command(flatten)]
+    pub claims: ClaimArgs,
     /// The key, in hex unless --key-encoding says otherwise; better given by the environment
     #[arg(short, long, env = "SLUICEGATE_KEY", hide_env_values = true, allow_hyphen_values = true)]
     pub key: Option<String>,
-    /// sha256, sha1 or md5
-    #[arg(short = 'A', long, alias = "algorithm", default_value = "sha256")]
-    pub algo: String,
+    /// sha256 (unless given), sha1 or md5; for jwt and cat HS256, ES256, `EdDSA` … (unless given: as the key has it)
+    #[arg(short = 'A', long, alias = "algorithm")]
+    pub algo: Option<String>,
     /// Hashed with the token, but never in it
     #[arg(short = 'S', long, allow_hyphen_values = true)]
     pub salt: Option<String>,
@@ -63,6 +67,19 @@ pub enum Dialect {
     SecureLink,
     #[value(name = "media_cdn", alias = "media-cdn")]
     MediaCdn,
+    /// RFC 9246, or JWTs with claims of your own
+    Jwt,
+    /// CTA-5007
+    Cat,
+}
+
+/// What the claims of a JWT are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ClaimProfile {
+    /// RFC 9246
+    #[default]
+    UriSigning,
+    Plain,
 }
 
 impl Dialect {
@@ -72,6 +89,16 @@ impl Dialect {
             Self::Edgeauth => "hdnts",
             Self::SecureLink => "st",
             Self::MediaCdn => "edge-cache-token",
+            Self::Jwt => "URISigningPackage",
+            Self::Cat => "CAT",
+        }
+    }
+
+    /// The name of the header field, unless another is given.
+    pub const fn header_name(self) -> &'static str {
+        match self {
+            Self::Edgeauth | Self::SecureLink | Self::MediaCdn | Self::Jwt => self.token_name(),
+            Self::Cat => "CTA-Common-Access-Token",
         }
     }
 }
@@ -84,13 +111,77 @@ pub enum KeyEncoding {
     Text,
 }
 
+/// What tokens of claims have to agree on.
+#[derive(Clone, Debug, Args)]
+pub struct ClaimArgs {
+    /// jwt, cat: keys in a file: PEM, a JWK, or a JWK set; with a private key to mint, a public one is enough to verify
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// jwt, cat: the key's id, as the configuration names it
+    #[arg(long)]
+    pub kid: Option<String>,
+    /// jwt, cat: who signs (iss); when judging, every issuer that may sign with these keys
+    #[arg(long)]
+    pub issuer: Vec<String>,
+    /// jwt, cat: for whom (aud); when judging, our own names; may be repeated
+    #[arg(long)]
+    pub audience: Vec<String>,
+    /// jwt: what the claims are
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: ClaimProfile,
+    /// jwt, plain: the claim with the patterns of paths
+    #[arg(long, default_value = "paths")]
+    pub paths_claim: String,
+    /// jwt, plain: the claim with the session id
+    #[arg(long, default_value = "sub")]
+    pub session_id_claim: String,
+    /// jwt, plain: the claim with the client's address or network
+    #[arg(long, default_value = "")]
+    pub address_claim: String,
+    /// jwt: sub and cdniip stand in the clear, against RFC 9246
+    #[arg(long)]
+    pub clear_personal_data: bool,
+}
+
+/// Claims that a token is minted with.
+#[derive(Clone, Debug, Args)]
+pub struct MintClaimArgs {
+    /// jwt, cat: claims in JSON, to which the other flags are added
+    #[arg(long, value_name = "JSON")]
+    pub claims: Option<String>,
+    /// jwt: a POSIX expression that the whole URL has to match (cdniuc)
+    #[arg(long, value_name = "EXPRESSION")]
+    pub url_regex: Option<String>,
+    /// jwt: the token's own id, by which it is good once
+    #[arg(long)]
+    pub jti: Option<String>,
+    /// cat: the token's own id, in hex
+    #[arg(long)]
+    pub cti: Option<String>,
+    /// cat: a condition on a part of the URL, such as path=prefix-match:/live/ or extension=exact-match:.m3u8; may be repeated
+    #[arg(long, value_name = "PART=KIND:VALUE")]
+    pub catu: Vec<String>,
+    /// cat: a condition on a header field, such as user-agent=contains-match:Player; may be repeated
+    #[arg(long, value_name = "FIELD=KIND:VALUE")]
+    pub cath: Vec<String>,
+    /// cat: methods, separated by commas
+    #[arg(long)]
+    pub catm: Option<String>,
+    /// cat: countries, separated by commas
+    #[arg(long)]
+    pub catgeoiso3166: Option<String>,
+    /// cat: 0 (may be used again), 1 (good once), 2 (reuse is to be detected)
+    #[arg(long)]
+    pub catreplay: Option<String>,
+}
+
 /// What the other dialects have to agree on.
 #[derive(Clone, Debug, Args)]
 pub struct DialectArgs {
     /// What the token is
     #[arg(long, value_enum, default_value_t)]
     pub dialect: Dialect,
-    /// How the key is written; unless given: hex (edgeauth), text (`secure_link`), base64 (`media_cdn`)
+    /// How the key is written; unless given: hex (edgeauth, jwt, cat), text (`secure_link`), base64 (`media_cdn`)
     #[arg(long, value_enum)]
     pub key_encoding: Option<KeyEncoding>,
     /// `secure_link`: what is hashed, with $secret in the secret's place
@@ -123,18 +214,20 @@ pub struct MintArgs {
     /// Seconds from the start, or from now, until it ends
     #[arg(short, long, aliases = ["window_seconds", "window-seconds"], allow_hyphen_values = true)]
     pub window: Option<String>,
-    /// The one URL it opens: a path, with its query
+    /// The one URL it opens: a path, with its query; for jwt (RFC 9246) with scheme and host
     #[arg(short, long)]
     pub url: Option<String>,
     /// A pattern of the paths it opens, such as "/live/*"; may be repeated
     #[arg(short, long)]
     pub acl: Vec<String>,
-    /// `media_cdn`: the beginning of the URLs it opens, with scheme and host
+    /// `media_cdn`, jwt, cat: the beginning of the URLs it opens, with scheme and host
     #[arg(long)]
     pub url_prefix: Option<String>,
-    /// `media_cdn`: the networks it is for, separated by commas
+    /// `media_cdn`, jwt, cat: the networks it is for, separated by commas; for cat also numbers of autonomous systems
     #[arg(long)]
     pub ip_ranges: Option<String>,
+    #[command(flatten)]
+    pub claims: MintClaimArgs,
     /// The one client address it is for
     #[arg(short, long)]
     pub ip: Option<String>,
@@ -163,6 +256,11 @@ impl SigningArgs {
     pub fn name(&self) -> &str {
         self.token_name.as_deref().unwrap_or(self.other.dialect.token_name())
     }
+
+    /// The name of the header field with the token, given or the dialect's.
+    pub fn header_name(&self) -> &str {
+        self.token_name.as_deref().unwrap_or(self.other.dialect.header_name())
+    }
 }
 
 impl InspectArgs {
@@ -180,7 +278,7 @@ pub struct InspectArgs {
     /// What the token is
     #[arg(long, value_enum, default_value_t)]
     pub dialect: Dialect,
-    /// Name of the access token; unless given, the dialect's: hdnts, st, edge-cache-token
+    /// Name of the access token; unless given, the dialect's: hdnts, st, edge-cache-token, `URISigningPackage`, CAT
     #[arg(short = 'n', long, alias = "token_name")]
     pub token_name: Option<String>,
     /// Name of the session token
@@ -216,6 +314,21 @@ pub struct JudgeArgs {
     /// The client's address
     #[arg(long, default_value = "127.0.0.1")]
     pub client: String,
+    /// The method of the request
+    #[arg(long, default_value = "GET")]
+    pub method: String,
+    /// cat: the client's country, two letters; unknown unless given
+    #[arg(long)]
+    pub country: Option<String>,
+    /// cat: the number of the client's autonomous system; unknown unless given
+    #[arg(long)]
+    pub asn: Option<u32>,
+    /// jwt, cat: judge as where uses are counted ([property.limits] `one_time`); the command itself counts none
+    #[arg(long)]
+    pub one_time: bool,
+    /// cat: a claim that may be passed over, by name or number; may be repeated
+    #[arg(long = "ignore-claim", value_name = "CLAIM")]
+    pub ignore_claims: Vec<String>,
     /// Name of the session token
     #[arg(long, default_value = "hdntl")]
     pub session_name: String,

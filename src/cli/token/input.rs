@@ -9,6 +9,7 @@ use super::args::{Dialect, MintArgs, SigningArgs};
 use crate::domain::session::carrier::{sole, split_path};
 use crate::domain::token::edgeauth::Delimiters;
 use crate::domain::token::grant::UnixTime;
+use crate::domain::token::jwt::package;
 use crate::domain::token::key::Algorithm;
 use crate::domain::uri::{escape, path, query};
 
@@ -23,7 +24,8 @@ pub(super) fn number(field: &str, text: &str) -> Result<u64, BadInput> {
 }
 
 pub(super) fn algorithm(args: &SigningArgs) -> Result<Algorithm, BadInput> {
-    args.algo.parse().map_err(|error| BadInput::new("algo", format_args!("{:?}: {error}", args.algo)))
+    let name = args.algo.as_deref().unwrap_or("sha256");
+    name.parse().map_err(|error| BadInput::new("algo", format_args!("{name:?}: {error}")))
 }
 
 pub(super) fn delimiters(args: &SigningArgs) -> Result<Delimiters, BadInput> {
@@ -137,7 +139,7 @@ pub(super) fn typed(
     if let Some(value) = named(session_name) {
         return Ok(Typed::Token { is_session: true, value: value.to_owned() });
     }
-    let value = named(access_name).unwrap_or(input);
+    let value = named(access_name).or_else(|| named(dialect.header_name())).unwrap_or(input);
     let decoded = escape::decode(value).unwrap_or(Cow::Borrowed(value));
     if dialect == Dialect::Edgeauth && !decoded.contains("hmac=") {
         return Err(BadInput::new(
@@ -153,6 +155,18 @@ pub(super) fn typed(
 
 fn marks(data: &str, session_name: &str) -> bool {
     data.strip_prefix(session_name).is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
+}
+
+/// A URL without the package that stands in its path as RFC 9246 has it.
+pub(super) fn packaged(mut target: Target, name: &str) -> Result<Target, BadInput> {
+    let split = package::split(&target.raw_path, name)
+        .map_err(|reason| BadInput::new("url", format_args!("it carries no one token: {reason}")))?;
+    let Some(token) = split.token else { return Ok(target) };
+    let path = path::normalise(&split.path)
+        .map_err(|error| BadInput::new("path", format_args!("{:?}: {error}", split.path)))?;
+    (target.path, target.access) = (path.into_owned(), Some(token.to_owned()));
+    target.raw_path = split.path.into_owned();
+    Ok(target)
 }
 
 /// Takes a URL apart without rewriting it.

@@ -10,6 +10,7 @@ use super::args::{Dialect, JudgeArgs};
 use super::input::{self, Target, Typed};
 use super::inspect::human;
 use super::{BadInput, Report, key, time};
+use crate::domain::network::Country;
 use crate::domain::session::carrier::split_path;
 use crate::domain::session::{At, Sessions, Settings as SessionSettings};
 use crate::domain::token::dialect::Verifier;
@@ -63,6 +64,7 @@ struct Case<'a> {
     verifier: Verifier,
     keys: Keys<Secret>,
     client: IpAddr,
+    country: Option<Country>,
     now: UnixTime,
 }
 
@@ -71,7 +73,11 @@ impl<'a> Case<'a> {
         let signing = &args.signing;
         let access_name = input::name(signing.name())?;
         let session_name = input::name(&args.session_name)?;
-        let mut keys = vec![("key", key("key", signing, signing.key.as_deref())?)];
+        let mut keys = Vec::new();
+        // A file is enough, where there may be one.
+        if signing.key.is_some() || signing.claims.key_file.is_none() {
+            keys.push(("key", key("key", signing, signing.key.as_deref())?));
+        }
         if let Some(text) = args.transition_key.as_deref() {
             keys.push(("transition_key", key("transition key", signing, Some(text))?));
         }
@@ -80,6 +86,7 @@ impl<'a> Case<'a> {
             Dialect::Edgeauth => edgeauth(args, &keys)?,
             Dialect::SecureLink => super::secure_link::verifier(signing, keys.clone())?,
             Dialect::MediaCdn => super::media_cdn::verifier(signing, &keys)?,
+            Dialect::Jwt | Dialect::Cat => super::claims::verifier(args, &keys)?,
         };
         let client = args.client.parse().map_err(|_| {
             BadInput::new(
@@ -98,10 +105,16 @@ impl<'a> Case<'a> {
                 Target { session, access, ..target }
             }
         };
+        let country = args.country.as_deref().map(|code| {
+            Country::parse(code).ok_or_else(|| {
+                BadInput::new("country", format_args!("{code:?} is no country; give two letters such as DE"))
+            })
+        });
+        let country = country.transpose()?;
         let (target, location) = in_path(target, &verifier, access_name)?;
         let headers = headers(&input::headers(signing)?);
         let now = time(signing.now.as_deref(), now)?;
-        Ok(Self { args, target, location, headers, verifier, keys, client, now })
+        Ok(Self { args, target, location, headers, verifier, keys, client, country, now })
     }
 
     /// As the edge does: a session that verifies is enough; otherwise the access token counts, if there is one.
@@ -132,6 +145,12 @@ impl<'a> Case<'a> {
                 "none is given, and a session's key is derived from its name; add --property",
             )
         })?;
+        if self.keys.is_empty() {
+            return Err(BadInput::new(
+                "key",
+                "none is given, and a session is signed with a secret; add --key",
+            ));
+        }
         let settings = SessionSettings { name: self.args.session_name.clone(), ..SessionSettings::default() };
         Ok(Sessions::new(property, &self.keys, settings))
     }
@@ -149,8 +168,10 @@ impl<'a> Case<'a> {
             raw_path: &self.target.raw_path,
             query: &self.target.query,
             client: self.client,
+            country: self.country,
+            asn: self.args.asn,
             head: Head {
-                method: "GET",
+                method: &self.args.method,
                 scheme: &asked.scheme,
                 authority: &asked.authority,
                 target: &asked.target,
@@ -207,6 +228,11 @@ fn in_path(mut target: Target, verifier: &Verifier, name: &str) -> Result<(Targe
             Some(leading) => (target.raw_path[leading.bytes..].to_owned(), Some(leading.value.to_owned())),
             None => (target.raw_path.clone(), None),
         }
+    } else if verifier.takes_path_parameters() {
+        let had = target.access.clone();
+        let target = input::packaged(target, name)?;
+        let is_in_path = target.access != had;
+        return Ok((target, if is_in_path { Location::Path } else { Location::Query }));
     } else {
         let split = split_path(&target.raw_path, name).map_err(refused)?;
         (split.path.into_owned(), split.value.map(str::to_owned))

@@ -205,6 +205,7 @@ fn sessions_are_recognised_in_path_query_and_alone() {
         clients: Clients::Any,
         session_id: None,
         payload: None,
+        nonce: None,
         key_name: "key".into(),
     };
     let sessions = Sessions::new("example", &Keys::of([("key", key)]), Settings::default());

@@ -33,6 +33,7 @@ struct Collected {
 pub(super) fn jwt(
     access: &Spanned<Access>,
     address_match: AddressMatch,
+    uses_counted: bool,
     reader: &mut Reader<'_>,
 ) -> Option<Spoken> {
     let typed = access.get_ref();
@@ -62,6 +63,7 @@ pub(super) fn jwt(
     let settings = jwt::Settings {
         profile,
         nonce: match table.nonce {
+            Nonce::Refuse if uses_counted => jwt::Nonce::Counted,
             Nonce::Refuse => jwt::Nonce::Refused,
             Nonce::Name => jwt::Nonce::Names,
         },
@@ -84,7 +86,7 @@ pub(super) fn jwt(
     })
 }
 
-pub(super) fn cat(access: &Spanned<Access>, reader: &mut Reader<'_>) -> Option<Spoken> {
+pub(super) fn cat(access: &Spanned<Access>, uses_counted: bool, reader: &mut Reader<'_>) -> Option<Spoken> {
     let typed = access.get_ref();
     let table = &typed.cat;
     check_session_id(super::session_id_max(typed), reader);
@@ -99,6 +101,7 @@ pub(super) fn cat(access: &Spanned<Access>, reader: &mut Reader<'_>) -> Option<S
         expiry_skew: typed.clock_skew.0,
         start_skew: typed.start_skew.0,
         expiry_ahead_max: typed.expiry_ahead_max.map(|span| span.0),
+        uses_counted,
         claims_ignored: table.claims_ignored.iter().map(label).collect(),
         limits: cat::Limits {
             token_bytes_max: typed.limits.token.bytes(),

@@ -60,6 +60,14 @@ impl Access {
         }
     }
 
+    /// Whether a token may say from which country or network it is good.
+    pub fn asks_for_whereabouts(&self) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Checked(checked) => checked.verifier.load().asks_for_whereabouts(),
+        }
+    }
+
     /// Takes the access token out of a path that is not normalised yet.
     pub fn bare_path<'a>(&self, raw_path: &'a str) -> Result<Bare<'a>, Reason> {
         match self {
@@ -127,6 +135,8 @@ impl Checked {
             raw_path: request.raw_path,
             query: request.plain_query,
             client: request.client,
+            country: request.country,
+            asn: request.asn,
             head: request.head,
         };
         self.verifier.load().verify(&presented, now)

@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use http::header::COOKIE;
 
+use crate::domain::network::Country;
 use crate::domain::session::carrier::{self, sole};
 use crate::domain::session::verify::Admitted;
 use crate::domain::session::{At, Sessions};
@@ -64,6 +65,9 @@ pub struct Request<'a> {
     pub access_in_path: Option<&'a str>,
     pub head: Head<'a>,
     pub client: IpAddr,
+    /// What is known of the client's place.
+    pub country: Option<Country>,
+    pub asn: Option<u32>,
 }
 
 /// Where a session token stood.

@@ -32,6 +32,7 @@ fn grant() -> Grant {
         clients: Clients::Address("203.0.113.7".to_owned()),
         session_id: Some("s-1".to_owned()),
         payload: Some("p".to_owned()),
+        nonce: None,
         key_name: "key".into(),
     }
 }

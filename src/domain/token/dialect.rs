@@ -92,6 +92,14 @@ impl Verifier {
         }
     }
 
+    /// Whether a token may say from which country or network it is good.
+    pub fn asks_for_whereabouts(&self) -> bool {
+        match self {
+            Self::EdgeAuth(_) | Self::SecureLink(_) | Self::MediaCdn(_) | Self::Jwt(_) => false,
+            Self::Cat(_) => true,
+        }
+    }
+
     /// Whether a token may also be a parameter of a path's segment, `;name=…` ([`jwt::package`]).
     pub fn takes_path_parameters(&self) -> bool {
         match self {

@@ -21,9 +21,14 @@ pub struct Grant {
     pub clients: Clients,
     pub session_id: Option<String>,
     pub payload: Option<String>,
+    /// What tells the token from all others that its key signed, in dialects that have such a thing.
+    pub nonce: Option<Nonce>,
     /// Which of the property's keys verified it: its name in the configuration, or the key's own (`kid`).
     pub key_name: Arc<str>,
 }
+
+/// A token's own number: a digest of the id that it has, or of all its claims.
+pub type Nonce = [u8; 16];
 
 /// What may be fetched. The request at hand is covered, whatever this says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! By what one access token is told from another: a digest of all that it says.
 //!
 //! Not of its text, which a viewer may present in other escapes. Two tokens that say the same are one: signers make the same text of
-//! the same inputs, so that who hands out one-time tokens gives each an id, a payload or an end of its own.
+//! the same inputs, so that who hands out one-time tokens gives each an id, a payload or an end of its own. Where a dialect has
+//! an id for each token (`jti`, `cti`), that is what counts.
 
 use sha2::{Digest, Sha256};
 
-use super::grant::{Clients, Grant, Scope};
+use super::grant::{Clients, Grant, Nonce, Scope};
 
 /// The first half of a digest.
 pub type Identity = [u8; 16];
@@ -20,6 +21,12 @@ pub fn identity(grant: &Grant, path: &str, query: &str) -> Identity {
         digest.update((text.len() as u64).to_be_bytes());
         digest.update(text);
     };
+    if let Some(nonce) = grant.nonce {
+        // A signer who numbers its tokens says by that which are one, and nothing else of them counts.
+        field(b"key", &grant.key_name);
+        digest.update(nonce);
+        return first_half(&digest.finalize());
+    }
     match &grant.scope {
         Scope::Acl(acl) => field(b"acl", acl),
         Scope::Url => {
@@ -37,7 +44,15 @@ pub fn identity(grant: &Grant, path: &str, query: &str) -> Identity {
     field(b"id", grant.session_id.as_deref().unwrap_or_default());
     field(b"data", grant.payload.as_deref().unwrap_or_default());
     field(b"key", &grant.key_name);
-    let whole = digest.finalize();
+    first_half(&digest.finalize())
+}
+
+/// The nonce of a token that says `parts`: an id in its own right, or all its claims.
+pub fn nonce(kind: &[u8], part: &[u8]) -> Nonce {
+    first_half(&Sha256::new_with_prefix(kind).chain_update([0]).chain_update(part).finalize())
+}
+
+fn first_half(whole: &[u8]) -> Identity {
     std::array::from_fn(|at| whole[at])
 }
 
@@ -52,6 +67,7 @@ mod tests {
             clients: Clients::Any,
             session_id: Some("a".into()),
             payload: None,
+            nonce: None,
             key_name: "key".into(),
         }
     }
@@ -72,6 +88,15 @@ mod tests {
             assert!(!identities[at + 1..].contains(one), "{at}");
         }
         assert_eq!(identity(&grant(), "/a", ""), identity(&grant(), "/b", "x=1"));
+        let numbered = |id: &[u8]| Grant { nonce: Some(nonce(b"jti", id)), ..grant() };
+        let later = Grant { expires: 9, session_id: None, ..numbered(b"1") };
+        assert_eq!(
+            identity(&numbered(b"1"), "/a", ""),
+            identity(&later, "/b", ""),
+            "the number alone counts"
+        );
+        assert_ne!(identity(&numbered(b"1"), "/a", ""), identity(&numbered(b"2"), "/a", ""));
+        assert_ne!(nonce(b"jti", b"1"), nonce(b"claims", b"1"));
         let url = Grant { scope: Scope::Url, ..grant() };
         assert_ne!(identity(&url, "/a", ""), identity(&url, "/b", ""));
         assert_ne!(identity(&url, "/a", ""), identity(&url, "/a", "x=1"));

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use http::HeaderMap;
 
+use crate::domain::network::Country;
+
 /// Where a token stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -27,6 +29,10 @@ pub struct Presented<'a> {
     /// The query without our token parameters; empty when there is none.
     pub query: &'a str,
     pub client: IpAddr,
+    /// Where the client is, where that is known.
+    pub country: Option<Country>,
+    /// The number of the autonomous system of the client's network, where that is known.
+    pub asn: Option<u32>,
     pub head: Head<'a>,
 }
 
@@ -61,6 +67,16 @@ impl<'a> Presented<'a> {
     /// A token in the query of a GET of `path` over HTTPS, without header fields: for tools that have no request.
     pub fn for_path(value: &'a str, path: &'a str, client: IpAddr) -> Self {
         let head = Head { method: "GET", scheme: "https", authority: "", target: path, headers: &NO_HEADERS };
-        Self { value, location: Location::Query, path, raw_path: path, query: "", client, head }
+        Self {
+            value,
+            location: Location::Query,
+            path,
+            raw_path: path,
+            query: "",
+            client,
+            country: None,
+            asn: None,
+            head,
+        }
     }
 }

@@ -212,6 +212,22 @@ impl VerificationKey {
         Ok(Self { algorithm, material: Material::Public(key) })
     }
 
+    /// A public key as a `SubjectPublicKeyInfo` (RFC 5280 §4.1), or bare as its kind has it.
+    pub fn public(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyFault> {
+        let key = match algorithm.family() {
+            Family::Hmac => return Err(KeyFault::WrongAlgorithm(algorithm)),
+            Family::Rsa => {
+                let parameters = algorithm.rsa().ok_or(KeyFault::WrongAlgorithm(algorithm))?;
+                ParsedPublicKey::new(parameters, bytes).map_err(|_| KeyFault::Rsa)?
+            }
+            Family::P256 => {
+                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes).map_err(|_| KeyFault::P256)?
+            }
+            Family::Ed25519 => ParsedPublicKey::new(&ED25519, bytes).map_err(|_| KeyFault::Ed25519)?,
+        };
+        Ok(Self { algorithm, material: Material::Public(key) })
+    }
+
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }

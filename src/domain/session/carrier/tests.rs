@@ -16,6 +16,7 @@ fn session() -> Session {
         clients: Clients::Any,
         session_id: Some("s;1".to_owned()),
         payload: Some("a,b".to_owned()),
+        nonce: None,
         key_name: "key".into(),
     };
     Sessions::new("example", &Keys::of([("key", key)]), Settings::default()).mint(

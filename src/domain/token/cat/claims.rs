@@ -11,6 +11,8 @@ use ipnet::IpNet;
 
 use super::matching::Match;
 use super::{Limits, cbor};
+use crate::domain::token::grant::Nonce;
+use crate::domain::token::identity;
 
 /// The label of a claim: a number, or a text for what is not registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +132,7 @@ pub(super) struct Claims {
     pub(super) headers: Option<Vec<(HeaderName, Vec<Match>)>>,
     pub(super) countries: Option<Vec<String>>,
     pub(super) labels: Vec<Label>,
+    digest: Nonce,
 }
 
 /// Why a token's claims are refused.
@@ -146,7 +149,7 @@ pub(super) enum Fault {
 impl Claims {
     pub(super) fn parse(text: &[u8], ignored: &[Label], limits: Limits) -> Result<Self, Fault> {
         let value = Value::from_slice(text).map_err(|_| Fault::Map)?;
-        let mut claims = Self::default();
+        let mut claims = Self { digest: identity::nonce(b"claims", text), ..Self::default() };
         for (key, value) in cbor::map(&value, limits.claims_max).ok_or(Fault::Map)? {
             let label = match key {
                 Value::Text(text) => Label::Text(text.clone()),
@@ -158,6 +161,11 @@ impl Claims {
             claims.labels.push(label);
         }
         Ok(claims)
+    }
+
+    /// What tells the token from others: its `cti`, or all that it says.
+    pub(super) fn own_nonce(&self) -> Nonce {
+        self.id.as_ref().map_or(self.digest, |id| identity::nonce(b"cti", id))
     }
 
     fn take(&mut self, label: &Label, value: &Value, limits: Limits) -> Result<(), Fault> {

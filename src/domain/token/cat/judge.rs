@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::claims::{Claims, Component, Source};
 use super::matching::Match;
 use super::verify::Verifier;
+use crate::domain::network::Country;
 use crate::domain::token::address;
 use crate::domain::token::grant::{Clients, Scope, UnixTime};
 use crate::domain::token::judged_uri::JudgedUri;
@@ -60,7 +63,12 @@ impl Judged<'_> {
         }),
         ("replay", |this| {
             // 0: permitted; 2: to be detected, which is what the limits of sessions are for; 1: prohibited.
-            ok_or(matches!(this.claims.replay, None | Some(0 | 2)), Reason::Malformed)
+            let is_met = match this.claims.replay {
+                None | Some(0 | 2) => true,
+                Some(1) => this.verifier.settings.uses_counted,
+                Some(_) => false,
+            };
+            ok_or(is_met, Reason::Malformed)
         }),
         ("session id", |this| this.verifier.session_id(this.claims).map(|_| ())),
         ("method", |this| {
@@ -73,8 +81,12 @@ impl Judged<'_> {
             ok_or(sources.iter().any(|source| this.is_from(source)), Reason::IpMismatch)
         }),
         ("country", |this| {
-            // Nobody has said where the client is.
-            ok_or(this.claims.countries.is_none(), Reason::GeoBlocked)
+            let Some(countries) = &this.claims.countries else { return Ok(()) };
+            // A part of a country is not known here, and no country's code.
+            let is_there = |code: &String| {
+                this.presented.country.is_some_and(|country| Country::parse(code) == Some(country))
+            };
+            ok_or(countries.iter().any(is_there), Reason::GeoBlocked)
         }),
         ("headers", |this| {
             let Some(headers) = &this.claims.headers else { return Ok(()) };
@@ -96,8 +108,7 @@ impl Judged<'_> {
     fn is_from(&self, source: &Source) -> bool {
         match source {
             Source::Network(network) => address::holds(network, self.presented.client),
-            // Nobody has said which system the client's network is.
-            Source::System(_) => false,
+            Source::System(number) => self.presented.asn == Some(*number),
         }
     }
 
@@ -141,7 +152,11 @@ impl Judged<'_> {
             Source::Network(network) => Some(*network),
             Source::System(_) => None,
         });
-        Clients::Networks(networks.collect())
+        let networks: Vec<IpNet> = networks.collect();
+        let client = self.presented.client;
+        // Who is let in by the number of a system goes on by the address that showed it: a session knows no numbers.
+        let is_listed = networks.iter().any(|network| address::holds(network, client));
+        Clients::Networks(if is_listed { networks } else { vec![IpNet::from(client.to_canonical())] })
     }
 
     /// What a check was about, in a line.
@@ -170,11 +185,16 @@ impl Judged<'_> {
                 self.presented.head.method
             ),
             "network" => format!(
-                "{:?}; the client is {}",
+                "{:?}; the client is {}, of the system {}",
                 claims.sources.as_deref().unwrap_or_default(),
-                self.presented.client
+                self.presented.client,
+                self.presented.asn.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
             ),
-            "country" => format!("{:?}", claims.countries.as_deref().unwrap_or_default()),
+            "country" => format!(
+                "{:?}; the client is in {}",
+                claims.countries.as_deref().unwrap_or_default(),
+                self.presented.country.map_or_else(|| "unknown".to_owned(), |country| country.to_string())
+            ),
             "headers" => format!(
                 "{:?}",
                 claims.headers.iter().flatten().map(|(name, _)| name.as_str()).collect::<Vec<_>>()
@@ -198,8 +218,11 @@ impl Judged<'_> {
             "expiry" if self.claims.expires.is_none() => {
                 Some("a token without exp never ends: sign one, or set expiry_required = false")
             }
-            "replay" => {
-                Some("catreplay 1 asks to be good once, which nobody counts here: sign 0, or leave it out")
+            "replay" => Some(
+                "catreplay 1 asks to be good once, which nobody counts here: set one_time in [property.limits], or sign 0",
+            ),
+            "country" if self.presented.country.is_none() => {
+                Some("the client's country is not known: name a database in [geo] country")
             }
             "method" => Some("players also ask with HEAD: sign GET and HEAD"),
             "uri" => Some(

@@ -13,7 +13,7 @@
 //! | `catm`, `cath` | the method is one of these; each of these header fields has a value that matches |
 //! | `catnip` | the client is in one of these networks, or its network has one of these numbers where that is known |
 //! | `catgeoiso3166` | the client's country is one of these; refused where it is not known |
-//! | `catreplay` | 0 and 2 are met (what a viewer goes on with is a session of ours); 1 is refused where nobody keeps count |
+//! | `catreplay` | 0 and 2 are met (what a viewer goes on with is a session of ours); 1 is met where uses are counted, refused elsewhere |
 //! | `catif`, `catifdata`, `catr` | passed over: they say what to answer and how to renew, and never admit anybody |
 //! | `catpor`, `catalpn`, `catgeocoord`, `catgeoalt`, `geohash`, `cattpk`, `cattprint`, `catdpop`, `cnf` | refused: nobody here can judge them |
 //! | any other | refused, unless the configuration says that it may be passed over |
@@ -71,6 +71,8 @@ pub struct Settings {
     pub start_skew: Duration,
     /// How far ahead `exp` may lie.
     pub expiry_ahead_max: Option<Duration>,
+    /// Whether somebody counts how often a token is used, so that one may ask to be good once.
+    pub uses_counted: bool,
     /// Claims that may be passed over though nobody here can judge them.
     pub claims_ignored: Vec<claims::Label>,
     pub limits: Limits,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::verify::Verifier;
 use super::{Limits, Settings, sign};
+use crate::domain::network::Country;
 use crate::domain::token::base64url;
 use crate::domain::token::grant::{Clients, Grant, Scope, UnixTime};
 use crate::domain::token::key::Secret;
@@ -33,6 +34,7 @@ fn settings() -> Settings {
         expiry_skew: Duration::ZERO,
         start_skew: Duration::ZERO,
         expiry_ahead_max: None,
+        uses_counted: false,
         claims_ignored: Vec::new(),
         limits: Limits::default(),
     }
@@ -366,6 +368,47 @@ fn an_id_names_the_session_where_no_subject_does() {
     );
     assert_eq!(id(json!({ "exp": 1_700_000_100, "sub": "s".repeat(65) })), Err(Reason::Malformed));
     assert_eq!(id(json!({ "exp": 1_700_000_100, "cti": "00".repeat(33) })), Err(Reason::Malformed));
+}
+
+#[test]
+fn countries_and_systems_are_judged_where_they_are_known() {
+    let asked = |claims: &Value, country: Option<&str>, asn: Option<u32>| {
+        let token = minted(claims);
+        let country = country.and_then(Country::parse);
+        let presented =
+            Presented { country, asn, ..Presented::for_path(&token, "/v", [203, 0, 113, 7].into()) };
+        verifier().verify(&presented, NOW).map(|grant| grant.clients)
+    };
+    let countries = with_claim("catgeoiso3166", json!(["DE", "AT", "FR-IDF"]));
+    assert_eq!(asked(&countries, Some("AT"), None), Ok(Clients::Any));
+    for country in [Some("FR"), Some("US"), None] {
+        assert_eq!(asked(&countries, country, None), Err(Reason::GeoBlocked), "{country:?}");
+    }
+    let systems = with_claim("catnip", json!([64500, "198.51.100.0/24"]));
+    let bound = Clients::Networks(vec!["203.0.113.7/32".parse().unwrap()]);
+    assert_eq!(
+        asked(&systems, None, Some(64500)),
+        Ok(bound),
+        "the session is for the address that showed it"
+    );
+    for asn in [Some(64501), None] {
+        assert_eq!(asked(&systems, None, asn), Err(Reason::IpMismatch), "{asn:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_good_once_needs_somebody_who_counts() {
+    let asked = |claims: &Value, uses_counted| {
+        let verifier = with(Settings { uses_counted, ..settings() }, Some("k"), hmac());
+        ask(&verifier, "https://a/v", &HeaderMap::new(), &minted(claims), NOW).map(|grant| grant.nonce)
+    };
+    let once = |id: &str, exp: u64| json!({ "exp": exp, "catreplay": 1, "cti": id });
+    assert_eq!(asked(&once("01", 1_700_000_100), false), Err(Reason::Malformed));
+    let first = asked(&once("01", 1_700_000_100), true).unwrap();
+    assert_eq!(first, asked(&once("01", 1_700_000_101), true).unwrap(), "the id alone tells tokens apart");
+    assert_ne!(first, asked(&once("02", 1_700_000_100), true).unwrap());
+    let unnumbered = |exp: u64| asked(&json!({ "exp": exp, "catreplay": 1 }), true).unwrap();
+    assert_ne!(unnumbered(1_700_000_100), unnumbered(1_700_000_101), "all claims do, where there is no id");
 }
 
 proptest! {

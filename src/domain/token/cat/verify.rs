@@ -55,6 +55,7 @@ impl Verifier {
             clients: judged.clients(),
             session_id: self.session_id(&claims)?,
             payload: None,
+            nonce: Some(claims.own_nonce()),
             key_name: matched.key.name.clone(),
         })
     }

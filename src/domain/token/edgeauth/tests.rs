@@ -329,6 +329,7 @@ mod rules {
             clients: Clients::Address(CLIENT.to_owned()),
             session_id: Some("s-1".to_owned()),
             payload: Some("p".to_owned()),
+            nonce: None,
             key_name: "key".into(),
         };
         assert_eq!(grant, Ok(expected));

@@ -132,6 +132,7 @@ impl Verifier {
             clients: fields.ip.map_or(Clients::Any, |ip| Clients::Address(ip.to_owned())),
             session_id: fields.id.map(str::to_owned),
             payload: fields.data.map(str::to_owned),
+            nonce: None,
             key_name: matched.key_name,
         })
     }

@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use super::json::Members;
+use crate::domain::token::grant::Nonce;
+use crate::domain::token::identity;
 
 /// The highest `cdniv` that is known; RFC 9246 §2.1.8: "In the absence of this claim, the value is assumed to be '1'".
 pub(super) const VERSION: u64 = 1;
@@ -27,6 +29,7 @@ pub(super) struct Claims {
     pub(super) critical: Vec<String>,
     pub(super) client: Option<String>,
     pub(super) container: Option<String>,
+    digest: Nonce,
     members: Members,
 }
 
@@ -65,6 +68,7 @@ impl Claims {
             audiences: of.audiences()?,
             expires: of.number("exp")?,
             not_before: of.number("nbf")?,
+            digest: identity::nonce(b"claims", text),
             nonce: of.text("jti")?,
             version: of.number("cdniv")?.unwrap_or(VERSION),
             critical: of.critical()?,
@@ -72,6 +76,11 @@ impl Claims {
             container: of.text("cdniuc")?,
             members,
         })
+    }
+
+    /// What tells the token from others: its `jti`, or all that it says.
+    pub(super) fn own_nonce(&self) -> Nonce {
+        self.nonce.as_ref().map_or(self.digest, |id| identity::nonce(b"jti", id.as_bytes()))
     }
 
     /// The text of a claim that the configuration names.

@@ -232,7 +232,7 @@ impl Judged<'_> {
             "expiry" if self.claims.expires.is_none() => {
                 Some("a token without exp never ends: sign one, or set expiry_required = false".to_owned())
             }
-            "nonce" => Some("the token asks to be good once: leave jti out, or say with nonce what it is for".to_owned()),
+            "nonce" => Some("the token asks to be good once, which nobody counts here: set one_time in [property.limits], leave jti out, or say with nonce what it is for".to_owned()),
             "subject" | "client" if self.verifier.decryption.is_empty() => Some(
                 "RFC 9246 has sub and cdniip encrypted: add the key that opens them to the JWK set (use = \"enc\"), or allow them in the clear".to_owned(),
             ),

@@ -18,7 +18,7 @@
 //! | `aud` | has to name one of ours |
 //! | `cdniv`, `cdnicrit` | another version, or an extension that is called critical: refused |
 //! | `cdniip`, `sub` | JWEs (`dir` with AES-GCM); in the clear refused unless the configuration lets them be |
-//! | `jti` | the token is good once; refused where nobody keeps count |
+//! | `jti` | the token is good once, where uses are counted; refused where nobody keeps count |
 //! | `cdniets`, `cdnistt`, `cdnistd` | read strictly, then passed over: our session token is the renewal |
 //! | any other | passed over, as RFC 7519 §4 says, unless `cdnicrit` names it |
 //!
@@ -92,6 +92,8 @@ pub enum Nonce {
     Refused,
     /// It names the session where nothing else does.
     Names,
+    /// It is what the token is told from others by where uses are counted; and it names the session, as above.
+    Counted,
 }
 
 /// Which claims say what may be fetched.

@@ -160,6 +160,7 @@ impl Verifier {
             clients,
             session_id: self.session_id(judged)?,
             payload: None,
+            nonce: Some(judged.claims.own_nonce()),
             key_name: judged.key.name.clone(),
         })
     }

@@ -182,6 +182,7 @@ impl Verifier {
             },
             session_id: fields.session_id.map(str::to_owned),
             payload: fields.data.map(str::to_owned),
+            nonce: None,
             key_name: matched.key_name,
         })
     }

@@ -134,6 +134,7 @@ impl Verifier {
             },
             session_id: None,
             payload: None,
+            nonce: None,
             key_name: matched.key_name,
         })
     }
