@@ -18,3 +18,4 @@ pub mod presented;
 pub mod reason;
 pub mod secure_link;
 pub mod signature;
+pub mod validity;

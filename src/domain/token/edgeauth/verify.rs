@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::fields::{Fields, Writing, has_acl, split_hmac};
@@ -14,6 +13,7 @@ use crate::domain::token::key::{Digest, Secret, Signer};
 use crate::domain::token::keys::Keys;
 use crate::domain::token::presented::Presented;
 use crate::domain::token::reason::Reason;
+use crate::domain::token::validity;
 use crate::domain::uri::escape;
 
 /// Verifies the access tokens of one property.
@@ -140,23 +140,11 @@ impl Verifier {
     /// The policy, in the order in which it is judged once the HMAC has matched.
     pub(super) const CHECKS: [Check; 7] = [
         ("limits", Self::check_limits),
-        ("times", |_, fields, _, _| match fields.start {
-            Some(start) if start >= fields.expires => Err(Reason::Malformed),
-            Some(_) | None => Ok(()),
-        }),
-        ("start", |this, fields, _, now| {
-            let earliest = now.saturating_add(this.settings.start_skew);
-            let begun = fields.start.is_none_or(|start| Duration::from_secs(start) <= earliest);
-            if begun { Ok(()) } else { Err(Reason::NotYetValid) }
-        }),
-        ("expiry", |this, fields, _, now| {
-            let end = Duration::from_secs(fields.expires).saturating_add(this.settings.expiry_skew);
-            if now < end { Ok(()) } else { Err(Reason::Expired) }
-        }),
+        ("times", |_, fields, _, _| validity::in_order(fields.start, fields.expires)),
+        ("start", |this, fields, _, now| validity::begun(fields.start, this.settings.start_skew, now)),
+        ("expiry", |this, fields, _, now| validity::unended(fields.expires, this.settings.expiry_skew, now)),
         ("expiry ahead", |this, fields, _, now| {
-            let bound = this.settings.expiry_ahead_max.map(|ahead| now.saturating_add(ahead));
-            let is_near = bound.is_none_or(|bound| Duration::from_secs(fields.expires) <= bound);
-            if is_near { Ok(()) } else { Err(Reason::ExpiryTooFar) }
+            validity::near(fields.expires, this.settings.expiry_ahead_max, now)
         }),
         ("ip", |this, fields, presented, _| {
             let agrees = fields.ip.is_none_or(|ip| this.settings.address_match.agrees(ip, presented.client));

@@ -33,7 +33,7 @@ use super::key::{Algorithm, Digest, Secret, Signer};
 use super::keys::Keys;
 use super::presented::{Location, Presented};
 use super::reason::Reason;
-use super::{acl, address};
+use super::{acl, address, validity};
 use crate::domain::uri::escape;
 use fields::{Fields, Opens, Proof};
 
@@ -193,23 +193,11 @@ impl Verifier {
 
     /// The policy, in the order in which it is judged once a key has verified.
     const CHECKS: [Check; 6] = [
-        ("times", |_, fields, _, _| match fields.starts {
-            Some(starts) if starts >= fields.expires => Err(Reason::Malformed),
-            Some(_) | None => Ok(()),
-        }),
-        ("start", |this, fields, _, now| {
-            let earliest = now.saturating_add(this.settings.start_skew);
-            let has_begun = fields.starts.is_none_or(|starts| Duration::from_secs(starts) <= earliest);
-            if has_begun { Ok(()) } else { Err(Reason::NotYetValid) }
-        }),
-        ("expiry", |this, fields, _, now| {
-            let end = Duration::from_secs(fields.expires).saturating_add(this.settings.expiry_skew);
-            if now < end { Ok(()) } else { Err(Reason::Expired) }
-        }),
+        ("times", |_, fields, _, _| validity::in_order(fields.starts, fields.expires)),
+        ("start", |this, fields, _, now| validity::begun(fields.starts, this.settings.start_skew, now)),
+        ("expiry", |this, fields, _, now| validity::unended(fields.expires, this.settings.expiry_skew, now)),
         ("expiry ahead", |this, fields, _, now| {
-            let bound = this.settings.expiry_ahead_max.map(|ahead| now.saturating_add(ahead));
-            let is_near = bound.is_none_or(|bound| Duration::from_secs(fields.expires) <= bound);
-            if is_near { Ok(()) } else { Err(Reason::ExpiryTooFar) }
+            validity::near(fields.expires, this.settings.expiry_ahead_max, now)
         }),
         ("ip", |_, fields, presented, _| {
             let admits = fields.networks.as_ref().is_none_or(|networks| {

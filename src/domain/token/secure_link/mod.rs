@@ -25,7 +25,6 @@ use std::time::Duration;
 use md5::{Digest as _, Md5};
 use subtle::ConstantTimeEq;
 
-use super::base64url;
 use super::dialect::Leading;
 use super::explanation::Explanation;
 use super::grant::{Clients, Grant, Scope, UnixTime};
@@ -33,6 +32,7 @@ use super::key::Secret;
 use super::keys::Keys;
 use super::presented::{Location, Presented};
 use super::reason::Reason;
+use super::{base64url, validity};
 use crate::domain::uri::{escape, query};
 use expression::{Expression, Values};
 
@@ -244,13 +244,8 @@ impl Verifier {
     fn check_end(&self, shown: &Shown, now: UnixTime) -> Result<(), Reason> {
         let Some(expires) = shown.expires else { return Ok(()) };
         // nginx and Azion refuse when the time is greater than the end: the second it names still counts.
-        let end = Duration::from_secs(expires.saturating_add(1)).saturating_add(self.settings.expiry_skew);
-        if now >= end {
-            return Err(Reason::Expired);
-        }
-        let bound = self.settings.expiry_ahead_max.map(|ahead| now.saturating_add(ahead));
-        let is_near = bound.is_none_or(|bound| Duration::from_secs(expires) <= bound);
-        if is_near { Ok(()) } else { Err(Reason::ExpiryTooFar) }
+        validity::unended(expires.saturating_add(1), self.settings.expiry_skew, now)?;
+        validity::near(expires, self.settings.expiry_ahead_max, now)
     }
 
     fn expression(&self, presented: &Presented<'_>) -> &Expression {
