@@ -1,5 +1,6 @@
 //! Builds every part from the configuration and joins them.
 
+mod control;
 mod disk;
 mod fleet_metrics;
 pub mod reload;
@@ -15,6 +16,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::control::Control;
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -58,6 +60,8 @@ pub struct App {
     writer: Writer,
     /// Where the configuration came from a file, and whether its files are watched.
     reloader: Option<(Arc<Reloader>, bool)>,
+    /// Begins the drain, whoever asks for it.
+    drain: CancellationToken,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +137,8 @@ impl App {
         });
         export_servers(&mut metrics, &edge);
         export_geo(&mut metrics, &edge);
-        let counts = export_reloads(&mut metrics, clock.now());
+        let (started, drain) = (clock.now(), CancellationToken::new());
+        let counts = export_reloads(&mut metrics, started);
         let purging = Arc::downgrade(&edge);
         edge.fleet.carry_out_purges(Box::new(move |purged| {
             if let Some(edge) = purging.upgrade() {
@@ -143,18 +148,24 @@ impl App {
         let metrics = Arc::new(metrics);
         let reloader = config.path.map(|path| {
             let (edge, metrics) = (edge.clone(), metrics.clone());
-            let reloader = Reloader::new(path, edge, metrics, clock, certificates, level, counts, fixed);
+            let reloader =
+                Reloader::new(path, edge, metrics, clock, certificates, level.clone(), counts.clone(), fixed);
             (Arc::new(reloader), config.watches_files)
         });
         let operators = match config.admin {
-            Some(config::Admin { listen, token, body_bytes_max, body_timeout }) => {
+            Some(config::Admin { listen, token, body_bytes_max, body_timeout, top_objects, top_sample }) => {
+                metrics.top().limit(top_objects, top_sample);
                 let bound = bind(Settings { http: vec![listen], ..Settings::default() })?;
                 let limits = admin::Limits { body_bytes_max, body_timeout };
-                Some((bound, Arc::new(Admin { token, limits, metrics, edge: edge.clone() })))
+                let reload = reloader.as_ref().map(|(reloader, _)| control::reload(reloader));
+                let report = control::report(&public, &bound, &counters, &counts);
+                let control = Control { reload, drain: drain.clone(), level, report };
+                let admin = Admin { token, limits, metrics, edge: edge.clone(), control, started };
+                Some((bound, Arc::new(admin)))
             }
             None => None,
         };
-        Ok(Self { edge, public, operators, counters, writer, reloader })
+        Ok(Self { edge, public, operators, counters, writer, reloader, drain })
     }
 
     /// The addresses of the plain and of the TLS listeners.
@@ -185,6 +196,14 @@ impl App {
         H: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        let ending = shutdown.clone();
+        let shutdown = self.drain.clone();
+        let told = async {
+            tokio::select! {
+                () = ending.cancelled() => shutdown.cancel(),
+                () = shutdown.cancelled() => {}
+            }
+        };
         let operators = async {
             if let Some((bound, admin)) = self.operators {
                 let handler = move |request: Request<Incoming>, _: Arc<Peer>| {
@@ -206,7 +225,7 @@ impl App {
         let serving = async {
             // So that an edge that starts does not admit whom it is about to hear of.
             fleet.read_once(FLEET_PATIENCE).await;
-            tokio::join!(public, operators, refreshing, reloads);
+            tokio::join!(public, operators, refreshing, reloads, told);
             has_ended.cancel();
         };
         tokio::join!(serving, fleet.clone().run(has_ended.clone()));

@@ -1,6 +1,6 @@
-//! The operators' listener: health, metrics, and what operators may change. It is never the public one.
+//! The operators' listener: health, metrics, what operators may see and change. It is never the public one.
 //!
-//! One file for each area. A request is let in here (bearer token), led to its area by its path, and answered in JSON;
+//! One file for each area. A request is let in here (bearer token), led to its area by its route, and answered in JSON;
 //! whatever is wrong with it is a [`Problem`] (RFC 9457).
 //!
 //! Without a token the listener stands on loopback only, by configuration. Even there a page in a browser of the same
@@ -8,10 +8,18 @@
 //! under a loopback host, by nothing that says it is a page (`Origin`), and in JSON, which no form sends.
 
 mod body;
+mod cache;
+pub mod control;
+mod page;
 mod problem;
+mod process;
+mod properties;
 mod purge;
 mod revocations;
+pub mod routes;
 mod sessions;
+mod status;
+mod top;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -20,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use serde::Serialize;
@@ -31,7 +39,9 @@ use crate::edge::Edge;
 use crate::edge::host::split_port;
 use crate::telemetry::metrics::Metrics;
 
+use control::Control;
 use problem::Problem;
+use routes::Route;
 
 /// What the operators' listener answers with.
 #[derive(Debug)]
@@ -40,6 +50,9 @@ pub struct Admin {
     pub limits: Limits,
     pub metrics: Arc<Metrics>,
     pub edge: Arc<Edge>,
+    pub control: Control,
+    /// Unix time at which the process began.
+    pub started: Duration,
 }
 
 /// What a request to the operators' listener may cost.
@@ -48,6 +61,9 @@ pub struct Limits {
     pub body_bytes_max: usize,
     pub body_timeout: Duration,
 }
+
+/// What there is, for programs.
+const OPENAPI: &[u8] = include_bytes!("openapi.json");
 
 /// An answer of the operators' listener.
 type Answer = Response<Full<Bytes>>;
@@ -59,35 +75,50 @@ impl Admin {
         B::Error: Display,
     {
         let (parts, body) = request.into_parts();
-        let area = area(parts.uri.path());
-        let answer = self.lead(area, &parts, body).await.unwrap_or_else(Problem::answer);
+        let area = routes::area(parts.uri.path());
+        let answer = self.lead(&parts, body).await.unwrap_or_else(Problem::answer);
         self.metrics.count_admin(area, answer.status().as_u16());
         answer
     }
 
-    /// The paths, each with its methods.
-    async fn lead<B>(&self, area: &str, parts: &Parts, body: B) -> Result<Answer, Problem>
+    /// Leads a request to its area, by its route.
+    async fn lead<B>(&self, parts: &Parts, body: B) -> Result<Answer, Problem>
     where
         B: Body<Data = Bytes>,
         B::Error: Display,
     {
-        if area == "healthz" {
-            takes(parts, "GET, HEAD")?;
-            return Ok(text(StatusCode::OK, "ok\n".into()));
-        }
-        if !self.is_operator(&parts.headers) {
+        let route = Route::of(parts);
+        if !route.as_ref().is_ok_and(|route| route.is_public) && !self.is_operator(&parts.headers) {
             return Err(Problem::unauthorized());
         }
-        match area {
+        match route?.area() {
+            "page" => Ok(page::answer(parts.uri.path())),
+            "healthz" => Ok(text(StatusCode::OK, "ok\n".into())),
+            "openapi.json" => Ok(typed(StatusCode::OK, Bytes::from_static(OPENAPI), "application/json")),
             "metrics" => {
-                takes(parts, "GET, HEAD")?;
-                let mut answer = text(StatusCode::OK, self.metrics.exposition());
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-                Ok(answer)
+                Ok(typed(StatusCode::OK, self.metrics.exposition().into(), kind))
             }
+            "status" => Ok(status::answer(self)),
+            "properties" => Ok(properties::answer(&self.edge)),
+            "cache" => cache::answer(&self.edge, parts).await,
+            "top" => top::answer(&self.metrics, parts),
+            "reload" => {
+                self.may_change(parts)?;
+                let process::Nothing {} = body::json(parts, body, self.limits).await?;
+                process::reload(&self.control).await
+            }
+            "drain" => {
+                self.may_change(parts)?;
+                let process::Nothing {} = body::json(parts, body, self.limits).await?;
+                Ok(process::drain(&self.control))
+            }
+            "log-level" if parts.method == Method::PUT => {
+                self.may_change(parts)?;
+                process::set_level(&self.control, &body::json(parts, body, self.limits).await?)
+            }
+            "log-level" => Ok(process::level(&self.control)),
             "purge" => {
-                takes(parts, "POST")?;
                 self.may_change(parts)?;
                 purge::answer(&self.edge, body::json(parts, body, self.limits).await?).await
             }
@@ -123,14 +154,6 @@ fn is_to_loopback(parts: &Parts) -> bool {
         || literal.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The area that a path belongs to; what is unknown has one name for all.
-fn area(path: &str) -> &'static str {
-    const AREAS: [&str; 5] = ["healthz", "metrics", "purge", "revocation-lists", "sessions"];
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let known = AREAS.into_iter().find(|area| *area == first && path.starts_with(&format!("/{area}")));
-    known.unwrap_or("unknown")
-}
-
 /// Whether the method is one of `allowed`, which is written as in `Allow`.
 fn takes(parts: &Parts, allowed: &'static str) -> Result<(), Problem> {
     let is_allowed = allowed.split(", ").any(|method| parts.method == *method);
@@ -155,25 +178,4 @@ fn typed(status: StatusCode, body: Bytes, kind: &'static str) -> Answer {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_has_one_of_few_areas() {
-        for (path, named) in [
-            ("/purge", "purge"),
-            ("/metrics", "metrics"),
-            ("/healthz", "healthz"),
-            ("/revocation-lists/0/meta", "revocation-lists"),
-            ("/sessions", "sessions"),
-            ("//purge", "unknown"),
-            ("/", "unknown"),
-            ("/purges", "unknown"),
-        ] {
-            assert_eq!(area(path), named, "{path}");
-        }
-    }
 }

@@ -4,6 +4,7 @@ use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use super::control::{Fault, Refused};
 use super::{Answer, typed};
 
 /// A request that is refused, with what an operator needs to mend it.
@@ -13,6 +14,8 @@ pub(super) struct Problem {
     detail: String,
     /// The member of the body that is at fault.
     field: Option<&'static str>,
+    /// Of a configuration.
+    faults: Vec<Fault>,
     header: Option<(HeaderName, &'static str)>,
 }
 
@@ -26,11 +29,13 @@ struct Document<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    faults: &'a [Fault],
 }
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None, header: None }
+        Self { status, detail: detail.into(), field: None, faults: Vec::new(), header: None }
     }
 
     /// A member of the body is not what it should be.
@@ -100,6 +105,22 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}"))
     }
 
+    /// A configuration that was not taken.
+    pub fn refused_configuration(refused: Refused) -> Self {
+        let count = refused.faults.len();
+        let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+        let detail = format!("{} cannot be used: {faults} found; nothing has changed", refused.file);
+        Self { faults: refused.faults, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+    }
+
+    pub fn no_file() -> Self {
+        Self::conflict("the configuration did not come from a file; there is nothing to read anew")
+    }
+
+    pub fn broken() -> Self {
+        Self::failed("it broke off; the log tells why")
+    }
+
     pub fn answer(self) -> Answer {
         let document = Document {
             r#type: "about:blank",
@@ -107,6 +128,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             field: self.field,
+            faults: &self.faults,
         };
         let text = serde_json::to_vec(&document).unwrap_or_default();
         let mut answer = typed(self.status, text.into(), "application/problem+json");

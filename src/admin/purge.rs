@@ -40,18 +40,21 @@ pub(super) async fn answer(edge: &Edge, asked: Asked) -> Result<Answer, Problem>
     let what = what(asked)?;
     let (purged, reached_fleet) =
         edge.purge_everywhere(&what, property.as_deref(), soft).await.map_err(|error| {
-            let field = match error {
-                PurgeError::Property(_) | PurgeError::Other(_) | PurgeError::Unnamed => "property",
-                PurgeError::Tag => "tag",
-                PurgeError::Form(_) | PurgeError::Host(_) | PurgeError::Target(_) | PurgeError::Query => {
-                    if matches!(what, What::Prefix(_)) { "prefix" } else { "url" }
-                }
-            };
-            Problem::field(field, error)
+            let otherwise = if matches!(what, What::Prefix(_)) { "prefix" } else { "url" };
+            Problem::field(field(&error, otherwise), error)
         })?;
     let done =
         Done { memory: purged.in_memory, disk: purged.on_disk, playlists: purged.playlists, reached_fleet };
     Ok(json(StatusCode::OK, &done))
+}
+
+/// The member that is at fault; `otherwise` where it is the one that names what is meant.
+pub(super) fn field(error: &PurgeError, otherwise: &'static str) -> &'static str {
+    match error {
+        PurgeError::Property(_) | PurgeError::Other(_) | PurgeError::Unnamed => "property",
+        PurgeError::Tag => "tag",
+        PurgeError::Form(_) | PurgeError::Host(_) | PurgeError::Target(_) | PurgeError::Query => otherwise,
+    }
 }
 
 fn what(asked: Asked) -> Result<What, Problem> {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub struct Counts {
     pub failures: AtomicU64,
     /// Unix time of the last one that was taken.
     pub loaded: AtomicU64,
+    /// Whether the last one that was read was refused.
+    pub is_outdated: AtomicBool,
 }
 
 /// Replaces the configuration of a running process.
@@ -85,6 +87,10 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
         ("[server] workers", config.workers.to_string()),
         ("[server] drain_timeout", format!("{:?}", server.drain_timeout)),
         ("[server.limits]", format!("{:?}", server.limits)),
+        (
+            "[admin] top_objects or top_sample",
+            format!("{:?}", config.admin.as_ref().map(|admin| (admin.top_objects, admin.top_sample))),
+        ),
         ("[admin] listen", format!("{:?}", config.admin.as_ref().map(|admin| admin.listen))),
         (
             "[log] access, format or access_queue",
@@ -123,6 +129,7 @@ impl Reloader {
         let now = self.clock.now();
         let mut config = config::load(&self.path, &self.metrics, now).inspect_err(|faults| {
             self.counts.failures.fetch_add(1, Ordering::Relaxed);
+            self.counts.is_outdated.store(true, Ordering::Relaxed);
             for line in faults.lines() {
                 tracing::error!("the configuration was not reloaded: {line}");
             }
@@ -143,6 +150,7 @@ impl Reloader {
         self.edge.adopt(Terms::of(&mut config));
         let generation = self.counts.generation.fetch_add(1, Ordering::Relaxed) + 1;
         self.counts.loaded.store(now.as_secs(), Ordering::Relaxed);
+        self.counts.is_outdated.store(false, Ordering::Relaxed);
         tracing::info!(generation, "the configuration was reloaded");
         for warning in &warnings {
             tracing::warn!("{warning}");

@@ -53,7 +53,7 @@ impl AdminError {
     /// 2 where the input is at fault, 1 where the edge or the way to it is.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Url(_) | Self::Token(_) | Self::TokenBytes | Self::Refused { status: 400, .. } => {
+            Self::Url(_) | Self::Token(_) | Self::TokenBytes | Self::Refused { status: 400 | 422, .. } => {
                 ExitCode::from(2)
             }
             Self::Unreachable { .. } | Self::Late { .. } | Self::Refused { .. } | Self::Strange(_) => {
@@ -127,10 +127,25 @@ impl AdminArgs {
             return Ok(value);
         }
         let detail = value.get("detail").and_then(Value::as_str).ok_or_else(strange)?;
-        Err(AdminError::Refused { status, detail: detail.to_owned() })
+        let faults = value.get("faults").and_then(Value::as_array).into_iter().flatten().map(fault);
+        let detail = std::iter::once(detail.to_owned()).chain(faults).collect::<Vec<_>>().join("\n");
+        Err(AdminError::Refused { status, detail })
     }
 
     fn unreachable(&self, error: &dyn std::fmt::Display) -> AdminError {
         AdminError::Unreachable { admin: self.admin.clone(), error: error.to_string() }
     }
+}
+
+/// A fault of a configuration on a line: `12:8: what is wrong; what would be right`.
+fn fault(fault: &Value) -> String {
+    let text = |name: &str| fault.get(name).and_then(Value::as_str);
+    let number = |name: &str| fault.get(name).and_then(Value::as_u64);
+    let place = match (number("line"), number("column")) {
+        (Some(line), Some(column)) => format!("{line}:{column}: "),
+        (Some(line), None) => format!("{line}: "),
+        (None, _) => String::new(),
+    };
+    let cure = text("cure").map(|cure| format!("; {cure}")).unwrap_or_default();
+    format!("  {place}{}{cure}", text("message").unwrap_or("?"))
 }

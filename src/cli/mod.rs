@@ -5,9 +5,11 @@ pub mod cert;
 pub mod check;
 pub mod demo;
 pub mod purge;
+pub mod reload;
 pub mod revoke;
 pub mod serve;
 pub mod sessions;
+pub mod status;
 pub mod token;
 
 use std::path::PathBuf;
@@ -38,6 +40,12 @@ enum Command {
     Check(check::CheckArgs),
     /// Take objects out of a running edge's cache
     Purge(purge::PurgeArgs),
+    /// Show how a running edge does; a container's health check
+    Status(status::StatusArgs),
+    /// Have a running edge read its configuration anew
+    Reload(reload::ReloadArgs),
+    /// End a running edge when the requests under way are answered
+    Drain(reload::DrainArgs),
     /// Refuse viewers by session id, payload or address, or admit them again
     Revoke(revoke::RevokeArgs),
     /// List who watches, where viewings are counted, or end a viewing
@@ -66,6 +74,9 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, &clock),
         Command::Purge(args) => purge::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Drain(args) => reload::drain(&args),
         Command::Revoke(args) => revoke::run(&args),
         Command::Sessions(args) => sessions::run(&args),
         Command::Token(args) => {

@@ -132,12 +132,21 @@ fn admin(typed: &file::Admin, folder: &Path, judge: &mut Judge, warnings: &mut V
             "add token = { env = \"SLUICEGATE_ADMIN_TOKEN\" }, or listen on 127.0.0.1",
         );
     }
+    if *typed.top_sample.get_ref() == 0 {
+        judge.fault(
+            typed.top_sample.span(),
+            "[admin] top_sample = 0 would look at one request in none",
+            "write 1 to look at all, or top_objects = 0 to look at none",
+        );
+    }
     let token = typed.token.as_ref();
     Admin {
         listen: typed.listen,
         token: token.and_then(|source| operators_token(source, folder, typed, judge, warnings)),
         body_bytes_max: typed.body_max.bytes(),
         body_timeout: typed.body_timeout.0,
+        top_objects: typed.top_objects,
+        top_sample: *typed.top_sample.get_ref(),
     }
 }
 

@@ -19,6 +19,8 @@ use crate::domain::token::media_cdn;
 use crate::domain::token::presented::Location;
 use crate::domain::token::secure_link::{self, expression::Expression};
 
+use crate::edge::property::KeyNote;
+
 use super::accept::status;
 use super::file::access::{self as file, Dialect, Encoding, KeyKind, MediaCdnAlgorithm};
 use super::keys::{Reader, described};
@@ -37,7 +39,7 @@ pub struct Accepted {
     pub address_match: AddressMatch,
     pub expired: StatusCode,
     /// Names and fingerprints of the keys, for people.
-    pub fingerprints: Vec<String>,
+    pub fingerprints: Vec<KeyNote>,
 }
 
 impl Accepted {
@@ -60,7 +62,7 @@ impl Accepted {
 struct Spoken {
     verifier: Verifier,
     keys: Keys<Secret>,
-    fingerprints: Vec<String>,
+    fingerprints: Vec<KeyNote>,
 }
 
 /// `uses_counted`: the fleet counts how often a token is used.
@@ -395,7 +397,7 @@ fn path_prefix(typed: &Spanned<String>, reader: &mut Reader<'_>) -> Option<Strin
     is_path.then(|| prefix.clone())
 }
 
-fn fingerprints(keys: &Keys<Secret>) -> Vec<String> {
+fn fingerprints(keys: &Keys<Secret>) -> Vec<KeyNote> {
     keys.iter().map(|named| described(&named.name, named.key.expose(), named.window)).collect()
 }
 

@@ -19,6 +19,15 @@ pub struct Fault {
     line_and_column: Option<(usize, usize)>,
 }
 
+/// A fault for programs: what is wrong, where, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub message: String,
+    /// Counted from one; none where it is not one place.
+    pub line_and_column: Option<(usize, usize)>,
+    pub cure: Option<String>,
+}
+
 /// All faults of one configuration.
 #[derive(Clone, Debug, Error, Diagnostic)]
 #[error("{file} cannot be used: {} found", count(faults.len()))]
@@ -85,6 +94,18 @@ impl Judge {
 }
 
 impl Faults {
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    pub fn told(&self) -> impl Iterator<Item = Told> {
+        self.faults.iter().map(|fault| Told {
+            message: fault.message.clone(),
+            line_and_column: fault.line_and_column,
+            cure: fault.cure.clone(),
+        })
+    }
+
     /// Each fault on one line: `config.toml:12:8: what is wrong; what would be right`.
     pub fn lines(&self) -> Vec<String> {
         let line = |fault: &Fault| {

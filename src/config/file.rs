@@ -110,6 +110,10 @@ pub struct Admin {
     pub body_max: Size,
     #[serde(default = "default::body_timeout")]
     pub body_timeout: Span,
+    #[serde(default = "default::top_objects")]
+    pub top_objects: usize,
+    #[serde(default = "default::top_sample")]
+    pub top_sample: Spanned<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -363,6 +367,14 @@ mod default {
 
     pub(super) const fn body_timeout() -> Span {
         Span::seconds(10)
+    }
+
+    pub(super) const fn top_objects() -> usize {
+        256
+    }
+
+    pub(super) fn top_sample() -> Spanned<u64> {
+        Spanned::new(0..0, 8)
     }
 
     pub(super) fn methods() -> Vec<Spanned<String>> {

@@ -1,16 +1,17 @@
 //! A property's keys as typed: read from where they lie, named, each with its time.
 
-use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::value::Datetime;
 
-use crate::domain::token::grant::UnixTime;
 use crate::domain::token::key::Secret;
 use crate::domain::token::keys::{Keys, Named, Window};
+
+use crate::edge::property::{KeyNote, Mark};
 
 use super::access::SESSION_KEY;
 use super::fault::Judge;
@@ -166,17 +167,9 @@ pub fn fingerprint(key: &[u8]) -> String {
     digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// `name fingerprint`, and the time of a key that does not always count.
-pub fn described(name: &str, key: &[u8], window: Window) -> String {
-    let time = |time: UnixTime| humantime::format_rfc3339_seconds(UNIX_EPOCH + time).to_string();
-    let mut text = format!("{name} {}", fingerprint(key));
-    if let Some(begin) = window.not_before {
-        let _ = write!(text, " from {}", time(begin));
-    }
-    if let Some(end) = window.not_after {
-        let _ = write!(text, " until {}", time(end));
-    }
-    text
+/// What may be told of a key.
+pub fn described(name: &Arc<str>, key: &[u8], window: Window) -> KeyNote {
+    KeyNote { name: name.clone(), mark: Mark::Fingerprint(fingerprint(key)), window }
 }
 
 #[cfg(test)]

@@ -70,6 +70,10 @@ pub struct Admin {
     /// Of the bodies of requests.
     pub body_bytes_max: usize,
     pub body_timeout: Duration,
+    /// So many objects are kept in mind by how much they are asked for.
+    pub top_objects: usize,
+    /// One request in so many is looked at for that.
+    pub top_sample: u64,
 }
 
 #[derive(Clone, Debug)]

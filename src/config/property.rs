@@ -100,7 +100,11 @@ pub fn accept(
         "{name}: {} -> {}; {}; sessions by {}",
         hosts.iter().map(|(pattern, _)| pattern.to_string()).collect::<Vec<_>>().join(", "),
         origin::summary(&typed.origin),
-        if fingerprints.is_empty() { "open".to_owned() } else { fingerprints.join(", ") },
+        if fingerprints.is_empty() {
+            "open".to_owned()
+        } else {
+            fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        },
         carrier_name(typed.session.carrier),
     );
     let (policy, property_metrics) = (policy?, Arc::new(metrics.property(&name)));
@@ -117,6 +121,7 @@ pub fn accept(
     let property = Property {
         encryption,
         metrics: property_metrics,
+        keys: fingerprints,
         name: shared_name,
         rules: policy,
         carrier: carrier(typed.session.carrier),

@@ -66,7 +66,8 @@ impl Edge {
         headers.remove(CONTENT_LENGTH);
         let path_and_query = wanted.place.path_and_query();
         let source = &property.upstream(&wanted.place).source;
-        let sent = source.pass_on(&wanted.method, &path_and_query, headers, body, timeout, now).await;
+        let sending = source.pass_on(&wanted.method, &path_and_query, headers, body, timeout, now);
+        let sent = property.timed(sending).await;
         if overran.load(Ordering::Relaxed) {
             return Err(EdgeError::BodyTooLarge(bytes_max));
         }

@@ -136,6 +136,21 @@ impl<T> HostTable<T> {
         exact.chain(below).chain(self.any.iter().map(|(_, value)| value))
     }
 
+    /// All with the hosts for which they answer, as configured.
+    pub fn entries(&self) -> impl Iterator<Item = (String, &T)> {
+        let with_port = |name: &str, port: &Option<u16>| match port {
+            Some(port) => format!("{name}:{port}"),
+            None => name.to_owned(),
+        };
+        let exact = self.exact.iter().flat_map(move |(name, entries)| {
+            entries.iter().map(move |(port, value)| (with_port(name, port), value))
+        });
+        let below =
+            self.below.iter().map(move |(below, port, value)| (with_port(&format!("*{below}"), port), value));
+        let any = self.any.iter().map(move |(port, value)| (with_port("*", port), value));
+        exact.chain(below).chain(any)
+    }
+
     /// What answers for `host` (without port, any case) on `port`.
     pub fn select(&self, host: &str, port: Option<u16>) -> Option<&T> {
         let host = lower(host.strip_suffix('.').unwrap_or(host));

@@ -7,6 +7,7 @@ pub mod error;
 pub mod explain;
 pub mod guard;
 pub mod host;
+pub mod looking;
 pub mod methods;
 pub mod noting;
 pub mod objects;

@@ -183,7 +183,8 @@ impl Edge {
         let path_and_query = wanted.place.path_and_query();
         let headers = wanted.headers(property);
         let source = &property.upstream(&wanted.place).source;
-        let response = source.fetch(&wanted.method, &path_and_query, headers, None, now).await?;
+        let asking = source.fetch(&wanted.method, &path_and_query, headers, None, now);
+        let response = property.timed(asking).await?;
         refuse_unasked(&response, wanted.client)?;
         self.settle(property, wanted, key, response, now, report).await
     }
@@ -257,7 +258,8 @@ async fn fetch_whole(
     let upstream = property.upstream(place);
     let patience = place.is_blocking().then_some(upstream.blocking_timeout);
     let path_and_query = place.path_and_query();
-    let response = upstream.source.fetch(&Method::GET, &path_and_query, headers, patience, now).await?;
+    let asking = upstream.source.fetch(&Method::GET, &path_and_query, headers, patience, now);
+    let response = property.timed(asking).await?;
     refuse_unasked(&response, &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
     read_object(property, place, parts, content, now).await

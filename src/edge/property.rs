@@ -1,8 +1,9 @@
 //! A property at run time: a set of hosts with an origin, rules, and its own counters.
 
 use std::borrow::Borrow;
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{HeaderName, ORIGIN};
@@ -17,6 +18,8 @@ use crate::domain::manifest::base::Hosts;
 use crate::domain::manifest::encoding::Limits;
 use crate::domain::policy::Rules;
 use crate::domain::session::carrier::CookieSettings;
+use crate::domain::token::grant::UnixTime;
+use crate::domain::token::keys::Window;
 use crate::fleet::settings::Terms;
 use crate::lab::origin::Streams;
 use crate::origin::upload::Upload;
@@ -35,6 +38,8 @@ use super::wanted::Place;
 pub struct Property {
     pub name: Arc<str>,
     pub rules: Rules,
+    /// The keys of access tokens.
+    pub keys: Vec<KeyNote>,
     pub carrier: Carrier,
     pub cookie: CookieSettings,
     /// Whether sessions in cookies are renewed.
@@ -70,6 +75,38 @@ pub struct Property {
     pub metrics: Arc<PropertyMetrics>,
 }
 
+/// What operators may know of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyNote {
+    pub name: Arc<str>,
+    pub mark: Mark,
+    /// When it counts.
+    pub window: Window,
+}
+
+/// How a key is told from another without being shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Fingerprint(String),
+    /// Of a key that is told by its name (`kid`) alone.
+    Algorithm(&'static str),
+}
+
+/// `name fingerprint`, and the time of a key that does not always count.
+impl fmt::Display for KeyNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |time: UnixTime| humantime::format_rfc3339_seconds(UNIX_EPOCH + time);
+        match &self.mark {
+            Mark::Fingerprint(mark) => write!(f, "{} {mark}", self.name)?,
+            Mark::Algorithm(algorithm) => write!(f, "{} {algorithm}", self.name)?,
+        }
+        if let Some(begin) = self.window.not_before {
+            write!(f, " from {}", time(begin))?;
+        }
+        self.window.not_after.map_or(Ok(()), |end| write!(f, " until {}", time(end)))
+    }
+}
+
 /// An origin of a property, and what it may learn of viewers.
 #[derive(Debug)]
 pub struct Upstream {
@@ -87,6 +124,14 @@ impl Property {
     pub fn upstream(&self, place: &Place) -> &Upstream {
         let index = place.treatment.as_ref().and_then(|treatment| treatment.upstream);
         &self.upstreams[index.unwrap_or_default()]
+    }
+
+    /// Waits for what is asked of an origin, and counts how long that took.
+    pub async fn timed<T>(&self, asking: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let answer = asking.await;
+        self.metrics.times.origin.observe(began.elapsed());
+        answer
     }
 
     /// The caching rules for a document of this kind.

@@ -99,7 +99,7 @@ impl Edge {
 
 impl Terms {
     /// What is meant: one scope, or one for each query under which rules may have a URL kept.
-    fn scopes(&self, what: &What, property: Option<&str>) -> Result<Vec<Scope>, PurgeError> {
+    pub(super) fn scopes(&self, what: &What, property: Option<&str>) -> Result<Vec<Scope>, PurgeError> {
         let named = property.map(|name| self.named(name)).transpose()?;
         let within = named.map(|property| Scope::Prefix(format!("{}\n", property.name).into()));
         match what {

@@ -94,7 +94,8 @@ impl Question {
     async fn send(&self) -> Result<Response<Content>, EdgeError> {
         let path_and_query = self.place.path_and_query();
         let source = &self.property.upstream(&self.place).source;
-        let response = source.fetch(&Method::GET, &path_and_query, &self.headers, None, self.now).await?;
+        let asking = source.fetch(&Method::GET, &path_and_query, &self.headers, None, self.now);
+        let response = self.property.timed(asking).await?;
         refuse_unasked(&response, &self.headers)?;
         Ok(response)
     }

@@ -17,9 +17,10 @@ use crate::telemetry::redact;
 pub struct Record {
     entry: Entry,
     pub kind: Kind,
-    /// Times are taken for the log alone.
-    began: Option<Instant>,
+    began: Instant,
     log: AccessLog,
+    /// Whether it counts for the objects that are asked for most.
+    is_sampled: bool,
     metrics: Option<Arc<PropertyMetrics>>,
 }
 
@@ -29,8 +30,9 @@ impl Record {
         Box::new(Self {
             entry,
             kind: Kind::default(),
-            began: log.is_on().then(Instant::now),
+            began: Instant::now(),
             log: log.clone(),
+            is_sampled: false,
             metrics: None,
         })
     }
@@ -60,12 +62,13 @@ impl Record {
 
     pub fn belongs_to(&mut self, property: &Arc<str>, metrics: &Arc<PropertyMetrics>) {
         self.entry.property = property.clone();
+        self.is_sampled = metrics.top.samples(self.entry.request);
         self.metrics = Some(metrics.clone());
     }
 
     /// The path without the token component, once it is known.
     pub fn path(&mut self, path: &str) {
-        if self.log.is_on() {
+        if self.log.is_on() || self.is_sampled {
             self.entry.path = redact::path(path).into_owned();
         }
     }
@@ -99,25 +102,27 @@ impl Record {
     pub fn answered(&mut self, status: u16) {
         self.entry.status = status;
         self.entry.kind = self.kind.as_str();
-        self.entry.first_byte = self.elapsed();
+        self.entry.first_byte = self.began.elapsed();
         if let Some(metrics) = &self.metrics {
+            metrics.times.answered(self.kind, self.entry.first_byte);
             metrics.count_request(self.kind, status);
         }
     }
 
-    fn elapsed(&self) -> Duration {
-        self.began.map_or(Duration::ZERO, |began| began.elapsed())
-    }
-
     /// The body ended: `sent` bytes of it, and whether that was all.
     pub fn close(mut self: Box<Self>, sent: u64, complete: bool) {
+        let duration = self.began.elapsed();
         if let Some(metrics) = &self.metrics {
             metrics.body_bytes.inc_by(sent);
+            metrics.times.ended(self.kind, duration);
+            if self.is_sampled && (200..300).contains(&self.entry.status) {
+                metrics.top.note(&self.entry.property, &self.entry.path, sent);
+            }
         }
         if self.log.is_on() {
             self.entry.bytes = sent;
             self.entry.complete = complete;
-            self.entry.duration = self.elapsed();
+            self.entry.duration = duration;
             self.log.write(self.entry);
         }
     }

@@ -47,6 +47,16 @@ pub enum State {
     Down,
 }
 
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Ejected => "ejected",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// A request at a server. When it is dropped the server did well, unless it was told otherwise.
 #[derive(Debug)]
 pub struct Work {

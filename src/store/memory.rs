@@ -91,6 +91,14 @@ impl<M> Memory<M> {
         found.filter(|object| self.outlives_all_purges(object))
     }
 
+    /// What `scope` covers, without counting anything; `count_max` at most. It looks at every object.
+    pub fn covered(&self, scope: &Scope, count_max: usize) -> Vec<Arc<Object<M>>> {
+        let covered = self.kept.iter().map(|(_, object)| object).filter(|object| {
+            scope.covers(object.key().text(), object.tags()) && self.outlives_all_purges(object)
+        });
+        covered.take(count_max).collect()
+    }
+
     /// Keeps `object` in place of what was under its key, unless it was purged while it came. Whether it is kept.
     pub fn insert(&self, object: Arc<Object<M>>) -> bool {
         let hash = object.key().hash();

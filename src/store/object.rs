@@ -129,6 +129,11 @@ impl<M> Object<M> {
         self.outlived.fetch_max(purge, Ordering::Relaxed);
     }
 
+    /// How often it was found.
+    pub fn hits(&self) -> u32 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
     /// Counts a hit and tells how many there were before.
     pub(super) fn hit(&self) -> u32 {
         let before = self.hits.load(Ordering::Relaxed);

@@ -149,6 +149,13 @@ impl Playlists {
         count.into_inner()
     }
 
+    /// What `scope` covers, with its keys, fresh or not; `count_max` at most. It looks at every playlist.
+    pub fn covered(&self, scope: &Scope, count_max: usize) -> Vec<(String, Arc<Playlist>)> {
+        let all = self.kept.iter();
+        let covered = all.filter(|(key, playlist)| scope.covers(key, &surrogate_keys(&playlist.headers)));
+        covered.take(count_max).collect()
+    }
+
     pub fn forget(&self, key: &str) {
         self.kept.remove(key);
     }

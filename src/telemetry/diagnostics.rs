@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt, reload};
@@ -13,6 +14,8 @@ use super::access_log::Format;
 #[derive(Clone)]
 pub struct Level {
     put: Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+    /// As it was last set.
+    text: Arc<ArcSwap<String>>,
 }
 
 /// The text is no filter.
@@ -31,18 +34,28 @@ impl std::fmt::Debug for Level {
 impl Level {
     /// Where nothing is logged, as in tests: a level can be set, and does nothing.
     pub fn of_nothing() -> Self {
-        Self { put: Arc::new(|_| true) }
+        Self { put: Arc::new(|_| true), text: Arc::new(ArcSwap::from_pointee("off".to_owned())) }
     }
 
     /// `filter`: `info`, or `sluicegate=debug,warn`.
     pub fn set(&self, filter: &str) -> Result<(), NoLevel> {
         let parsed = EnvFilter::try_new(filter).map_err(|_| NoLevel(filter.to_owned()))?;
-        if (self.put)(parsed) { Ok(()) } else { Err(NoLevel(filter.to_owned())) }
+        if !(self.put)(parsed) {
+            return Err(NoLevel(filter.to_owned()));
+        }
+        self.text.store(Arc::new(filter.to_owned()));
+        Ok(())
+    }
+
+    /// The filter in force.
+    pub fn filter(&self) -> Arc<String> {
+        self.text.load_full()
     }
 }
 
 /// Diagnostics go to standard error, so that the access log may have standard output for itself. Called once in a process.
 pub fn log_to_stderr(filter: &str, format: Format) -> Level {
+    let text = Arc::new(ArcSwap::from_pointee(filter.to_owned()));
     let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
     let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let lines = match format {
@@ -50,5 +63,5 @@ pub fn log_to_stderr(filter: &str, format: Format) -> Level {
         Format::Json => lines.json().boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).init();
-    Level { put: Arc::new(move |filter| handle.reload(filter).is_ok()) }
+    Level { put: Arc::new(move |filter| handle.reload(filter).is_ok()), text }
 }

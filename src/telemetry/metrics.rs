@@ -13,6 +13,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::token::reason::Reason;
 
+use super::histogram::{Exported, Histograms, Snapshot};
+use super::times::{PropertyTimes, Times};
+use super::top::Top;
+
 /// What a request turned out to be: the `kind` of metrics and logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -61,6 +65,8 @@ pub type Labels = Vec<(&'static str, String)>;
 pub struct Metrics {
     registry: Registry,
     families: Families,
+    times: Arc<Times>,
+    top: Arc<Top>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -87,6 +93,8 @@ struct Families {
 /// The counters of one property.
 #[derive(Debug)]
 pub struct PropertyMetrics {
+    pub times: Arc<PropertyTimes>,
+    pub top: Arc<Top>,
     requests: Vec<Counter>,
     denials: Vec<Counter>,
     unverified: Vec<Counter>,
@@ -198,7 +206,17 @@ impl Metrics {
             "Requests to the operators' listener, by area and how they ended",
             own.admin.clone(),
         );
-        Self { registry, families }
+        let times = Arc::<Times>::default();
+        export_times(&mut registry, &times);
+        let top = Arc::<Top>::default();
+        let skipped = top.clone();
+        registry.register_collector(Box::new(Foreign {
+            name: "top_objects_skipped".to_owned(),
+            help: "Requests not counted for the top objects, two having come at once".to_owned(),
+            reading: Box::new(move || skipped.skipped()),
+            is_gauge: false,
+        }));
+        Self { registry, families, times, top }
     }
 
     /// The counters of a property, made once when it is configured.
@@ -213,6 +231,8 @@ impl Metrics {
             Reason::ALL.iter().map(|reason| of(family, &[("reason", reason.as_str())])).collect()
         };
         PropertyMetrics {
+            times: self.times.property(name),
+            top: self.top.clone(),
             requests: Kind::ALL
                 .iter()
                 .flat_map(|kind| RESULTS.iter().map(|result| (kind.as_str(), *result)))
@@ -255,6 +275,11 @@ impl Metrics {
         self.families.admin.get_or_create(&labels).inc();
     }
 
+    /// The objects that are asked for most.
+    pub fn top(&self) -> &Top {
+        &self.top
+    }
+
     /// The counters of a rule, made once when it is configured.
     pub fn rule(&self, property: &str, rule: &str) -> RuleMetrics {
         let labels = vec![("property", property.to_owned()), ("rule", rule.to_owned())];
@@ -293,6 +318,24 @@ impl Metrics {
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+fn export_times(registry: &mut Registry, times: &Arc<Times>) {
+    type Read = fn(&Times) -> Vec<(Labels, Snapshot)>;
+    let families: [(&str, &str, Read); 3] = [
+        ("first_byte", "Time from a request's head to the head of its answer", Times::first_bytes),
+        ("request_duration", "Time from a request's head to the end of its answer", Times::durations),
+        (
+            "origin_first_byte",
+            "Time from asking an origin to the head of its answer or its failure, with retries, queues and held-back reloads",
+            Times::origins,
+        ),
+    ];
+    for (name, help, read) in families {
+        let times = times.clone();
+        let histograms: Histograms = Box::new(move || read(&times));
+        registry.register_collector(Box::new(Exported { name, help, histograms }));
     }
 }
 

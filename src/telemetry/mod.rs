@@ -2,5 +2,8 @@
 
 pub mod access_log;
 pub mod diagnostics;
+pub mod histogram;
 pub mod metrics;
 pub mod redact;
+pub mod times;
+pub mod top;

@@ -361,3 +361,51 @@ fn explain_refuses_what_it_cannot_read() {
         assert!(err.contains(problem), "{arguments:?}: {err}");
     }
 }
+
+#[test]
+fn a_running_edge_tells_its_status_reloads_and_drains() {
+    let folder = folder();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let admin = free.local_addr().expect("bound").to_string();
+    drop(free);
+    let text = format!(
+        "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"{admin}\"\n[log]\naccess = \"off\"\n\
+         [[property]]\nname = \"p\"\nhosts = [\"*\"]\norigin = {{ urls = [\"lab:\"] }}\naccess = {{ action = \"open\" }}\n"
+    );
+    let file = folder.path().join("config.toml");
+    std::fs::write(&file, &text).expect("written");
+    let url = format!("http://{admin}");
+    let ask = |arguments: &[&str]| {
+        said(&sluicegate(folder.path(), &[("SLUICEGATE_ADMIN", url.as_str())], arguments))
+    };
+    let (code, _, err) = ask(&["status"]);
+    assert_eq!(code, 1, "nobody is there: {err}");
+
+    let mut edge = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
+    edge.arg("serve").current_dir(folder.path()).stderr(std::process::Stdio::null());
+    let mut edge = edge.spawn().expect("it starts");
+    while std::net::TcpStream::connect(&admin).is_err() {
+        assert!(edge.try_wait().expect("a child").is_none(), "it ended");
+        std::thread::yield_now();
+    }
+    let (code, out, err) = ask(&["status"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("state          serving\n") && out.contains(&admin), "{out}");
+    let (code, out, _) = ask(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, status["configuration"]["generation"].as_u64()), (0, Some(1)));
+
+    std::fs::write(&file, text.replace("hosts", "hots")).expect("written");
+    let (code, _, err) = ask(&["reload"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("  9:1: unknown field `hots`") && err.contains("did you mean `hosts`?"), "{err}");
+    assert_eq!(ask(&["status"]).0, 0, "a fault in the file changes nothing");
+    assert_eq!(ask(&["status", "--strict"]).0, 1);
+    std::fs::write(&file, &text).expect("written");
+    let (code, out, _) = ask(&["reload"]);
+    assert!(code == 0 && out.starts_with("reloaded: generation "), "{out}");
+
+    let (code, out, _) = ask(&["drain"]);
+    assert_eq!((code, out.as_str()), (0, "draining\n"));
+    assert!(edge.wait().expect("it ends").success());
+}

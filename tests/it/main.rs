@@ -23,6 +23,7 @@ mod leaks;
 mod media;
 mod media_cdn;
 mod objects;
+mod operators;
 mod paths;
 mod playlists;
 mod protection;

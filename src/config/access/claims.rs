@@ -18,6 +18,7 @@ use crate::domain::token::key::Secret;
 use crate::domain::token::keys::{Keys, Named, Window};
 use crate::domain::token::signature::{Algorithm, Family, IssuerKey, VerificationKey};
 use crate::domain::token::{cat, jwt};
+use crate::edge::property::{KeyNote, Mark};
 
 /// Names of keys that no token chooses by.
 const UNNAMED: [&str; 2] = ["key", "transition_key"];
@@ -27,7 +28,7 @@ struct Collected {
     keys: Vec<Named<Arc<IssuerKey>>>,
     decryption: Vec<DecryptionKey>,
     secrets: Keys<Secret>,
-    fingerprints: Vec<String>,
+    fingerprints: Vec<KeyNote>,
 }
 
 pub(super) fn jwt(
@@ -204,7 +205,11 @@ fn take_set(collected: &mut Collected, at: usize, set: &JwkSet, reader: &mut Rea
                     );
                     continue;
                 }
-                collected.fingerprints.push(format!("{name} {}", key.algorithm().as_str()));
+                collected.fingerprints.push(KeyNote {
+                    name: name.clone(),
+                    mark: Mark::Algorithm(key.algorithm().as_str()),
+                    window: Window::default(),
+                });
                 let key = Arc::new(IssuerKey { id, issuers: set.issuers.clone(), key });
                 collected.keys.push(Named { name, window: Window::default(), key });
             }

@@ -57,6 +57,17 @@ impl Verifier {
         }
     }
 
+    /// The dialect's name, as the configuration has it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::EdgeAuth(_) => "edgeauth",
+            Self::SecureLink(_) => "secure_link",
+            Self::MediaCdn(_) => "media_cdn",
+            Self::Jwt(_) => "jwt",
+            Self::Cat(_) => "cat",
+        }
+    }
+
     /// The names of the keys that may verify.
     pub fn key_names(&self) -> Vec<Arc<str>> {
         match self {

@@ -128,6 +128,13 @@ impl Index {
         self.unlink(place)
     }
 
+    /// The keys that `scope` covers, each with the size of its file; `count_max` at most.
+    pub fn covered(&self, scope: &Scope, count_max: usize) -> Vec<(Key, u64)> {
+        let items = self.entries.iter().flatten().map(|entry| &entry.item);
+        let covered = items.filter(|item| scope.covers(item.key.text(), &item.tags));
+        covered.take(count_max).map(|item| (item.key.clone(), item.bytes)).collect()
+    }
+
     /// Looks at up to `count` places from `from` on and takes out what `scope` covers. The place to go on from, while
     /// there is more.
     pub fn purge_some(&mut self, scope: &Scope, from: usize, count: usize) -> (Vec<u128>, Option<usize>) {

@@ -187,6 +187,11 @@ impl<M: Send + Sync + 'static> Disk<M> {
         self.rack.settings.read_timeout
     }
 
+    /// The keys of what `scope` covers, each with the size of its file; `count_max` at most. It looks at every object.
+    pub fn covered(&self, scope: &Scope, count_max: usize) -> Vec<(Key, u64)> {
+        self.rack.index().covered(scope, count_max)
+    }
+
     /// Whether the folder was read to its end since the start.
     pub fn is_ready(&self) -> bool {
         self.rack.is_ready()

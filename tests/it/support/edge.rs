@@ -16,6 +16,7 @@ use sluicegate::domain::token::key::{Algorithm, Secret};
 use sluicegate::fleet::Fleet;
 use sluicegate::telemetry::diagnostics::Level;
 use sluicegate::telemetry::metrics::Metrics;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{KEY, START, TestOrigin};
@@ -33,6 +34,7 @@ pub struct TestEdge {
     /// What it shares with other edges.
     pub fleet: Arc<Fleet>,
     shutdown: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl TestEdge {
@@ -86,6 +88,11 @@ impl TestEdge {
         Self::started(|metrics, now| config::load(path, metrics, now)).await
     }
 
+    /// When all of it has ended.
+    pub async fn ended(&mut self) {
+        (&mut self.task).await.expect("no panic");
+    }
+
     async fn started(parse: impl FnOnce(&Metrics, Duration) -> Result<Config, Faults>) -> Self {
         let clock = Clock::manual(Duration::from_secs(START));
         let metrics = Metrics::new();
@@ -98,8 +105,8 @@ impl TestEdge {
         let reloader = app.reloader();
         let shutdown = CancellationToken::new();
         let fleet = app.edge.fleet.clone();
-        tokio::spawn(app.run(shutdown.clone()));
-        Self { address, secure, admin, clock, reloader, fleet, shutdown }
+        let task = tokio::spawn(app.run(shutdown.clone()));
+        Self { address, secure, admin, clock, reloader, fleet, shutdown, task }
     }
 }
 
