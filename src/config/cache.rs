@@ -17,6 +17,7 @@ pub fn lifetimes(typed: &PropertyCache) -> Lifetimes {
             AutoSpan::Fixed(ttl) => Some(ttl),
         },
         playlist: typed.playlist_ttl.0,
+        stale_if_error: typed.stale_if_error.0,
     }
 }
 

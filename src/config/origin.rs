@@ -42,6 +42,13 @@ pub fn source(
         }
         return Some(Source::Lab(lab.clone()));
     }
+    if *typed.pass_session.get_ref() && !typed.redirect_hosts.is_empty() {
+        judge.fault(
+            typed.pass_session.span(),
+            "pass_session stands beside redirect_hosts: a redirect would take sessions to other hosts",
+            "take one of the two out",
+        );
+    }
     let settings = settings(typed, folder, judge, warnings);
     if settings.servers.is_empty() || judge.has_faults() {
         return None;

@@ -217,6 +217,8 @@ fn upstreams(
                 forwarded: origin::forwarded(origin.forwarded),
                 cookies_forwarded: origin.cookies.clone(),
                 blocking_timeout: origin.blocking_timeout.0,
+                site_redirects: origin.site_redirects,
+                pass_session: *origin.pass_session.get_ref(),
             }
         }));
     }

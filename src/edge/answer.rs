@@ -29,6 +29,7 @@ use super::objects::{Found, sent_headers};
 use super::passage::{Form, Passage};
 use super::property::{Property, Source};
 use super::reading::{collect, is_json};
+use super::shield;
 use super::wanted::{CODINGS, Wanted};
 
 /// Fields of the origin's that speak of other bytes than those that are sent.
@@ -76,8 +77,8 @@ pub fn playlist(
 
     let mut headers = playlist.headers.clone();
     // A playlist that is the same for everybody keeps the origin's word on who may keep it: so that another edge can stand
-    // in front of this one.
-    if matches!(property.rules.access, Access::Open) {
+    // in front of this one. So does one for an edge that shows its viewers' sessions: nothing of them is in it.
+    if matches!(property.rules.access, Access::Open) || shield::is_for_an_edge(client, passage) {
         make_ours(&mut headers);
         headers.insert(AGE, age_value(playlist.age(now)));
     } else {
@@ -166,9 +167,14 @@ async fn side_document(
         encoding::decode_all(&codings, &raw, &property.encoding)?.into()
     };
     let base = Base::parse(&wanted.place.url())?;
-    let Some(template) = side_template(property, &source, &base) else {
+    let Some(mut template) = side_template(property, &source, &base) else {
         return Ok(sized(StatusCode::OK, headers, raw, &wanted.method));
     };
+    if wanted.place.is_moved
+        && let Some(rooted) = side_template(property, &template.rooted().into(), &base)
+    {
+        template = rooted;
+    }
     let rewritten = template.personalise(&passage.placed().placement());
     make_personal(&mut headers);
     Ok(sized(StatusCode::OK, headers, rewritten.into(), &wanted.method))

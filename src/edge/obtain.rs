@@ -10,8 +10,9 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Response, StatusCode, response};
 
-use crate::domain::cache::cache_status::{CacheStatus, Forward};
+use crate::domain::cache::cache_status::{CacheStatus, Forward, SERVED_STALE};
 use crate::domain::cache::playlist as rules;
+use crate::domain::cache::rules::is_error;
 use crate::domain::policy::names_a_playlist;
 use crate::store::flights::Joined;
 use crate::store::playlists::Playlist;
@@ -66,6 +67,10 @@ impl Object {
     fn suits(&self, wanted: &Wanted<'_>) -> bool {
         match self {
             Self::Playlist(playlist) => !rules::is_for_one(&playlist.headers),
+            // What an edge behind this one says to one viewer's session is not for another.
+            Self::Whole(head, _) if wanted.session.is_some() && head.status.is_client_error() => {
+                head.status == StatusCode::NOT_FOUND
+            }
             Self::Whole(head, _) => {
                 let coding = head.headers.get(CONTENT_ENCODING);
                 !rules::is_for_one(&head.headers) && coding.is_none_or(|coding| coding == wanted.coding())
@@ -101,15 +106,15 @@ impl Edge {
         // A playlist is kept without the origin's word on who may have it: only that of a request without a name.
         if is_shareable && !wanted.client.contains_key(AUTHORIZATION) {
             if let Some(playlist) = self.playlists.fresh(&key, now) {
-                *report = CacheStatus::hit(ttl(&playlist, now));
+                *report = CacheStatus::hit(playlist.ttl(now));
                 return Ok(Obtained::Shared(Object::Playlist(playlist)));
             }
             let is_known = self.playlists.knows(&key);
             if is_known || names_a_playlist(&wanted.place.path) {
                 let why = if is_known { Forward::Stale } else { Forward::UriMiss };
                 *report = CacheStatus::forwarded(why);
-                let sharing = self.share(property, wanted, key, now, report);
-                return Box::pin(sharing).await.map(Obtained::Shared);
+                let fetched = Box::pin(self.share(property, wanted, key.clone(), now, report)).await;
+                return self.or_stale(fetched, &key, now, report).map(Obtained::Shared);
             }
         } else if names_a_playlist(&wanted.place.path) {
             *report = CacheStatus::forwarded(Forward::Bypass);
@@ -121,6 +126,26 @@ impl Edge {
         }
         *report = CacheStatus::forwarded(Forward::Bypass);
         Box::pin(self.stream(property, wanted, key, now, report)).await
+    }
+
+    /// What was fetched or, where the origin failed, what is kept and may stand in for it. What was purged meanwhile, or
+    /// forgotten with the terms that it was compiled under, is kept no longer.
+    fn or_stale(
+        &self,
+        fetched: Result<Object, EdgeError>,
+        key: &str,
+        now: Duration,
+        report: &mut CacheStatus<'static>,
+    ) -> Result<Object, EdgeError> {
+        let failed = match &fetched {
+            Ok(Object::Whole(head, _)) => is_error(head.status).then_some(Some(head.status)),
+            Ok(Object::Playlist(_)) => None,
+            Err(_) => Some(None),
+        };
+        let Some((status, playlist)) = failed.zip(self.playlists.spare(key, now)) else { return fetched };
+        report.forward_status = status;
+        (report.ttl, report.detail) = (Some(playlist.ttl(now)), Some(SERVED_STALE));
+        Ok(Object::Playlist(playlist))
     }
 
     /// A playlist, by one fetch for all who ask for it at the same time.
@@ -237,12 +262,8 @@ impl Edge {
 fn note_kept(object: &Object, now: Duration, report: &mut CacheStatus<'static>) {
     if let Object::Playlist(playlist) = object {
         report.stored = !playlist.fresh_for.is_zero();
-        report.ttl = Some(ttl(playlist, now));
+        report.ttl = Some(playlist.ttl(now));
     }
-}
-
-fn ttl(playlist: &Playlist, now: Duration) -> i64 {
-    i64::try_from(playlist.ttl(now)).unwrap_or(i64::MAX)
 }
 
 /// Fetches an object whole, unconditionally, as GET.

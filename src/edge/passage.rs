@@ -21,6 +21,7 @@ use super::Edge;
 use super::error::EdgeError;
 use super::obtain::{Object, Obtained};
 use super::property::{Carrier, Property};
+use super::shield;
 use super::target::Target;
 use super::wanted::Wanted;
 
@@ -272,7 +273,9 @@ fn carried(
                 return Ok(passage);
             }
         }
-        Place::Header if is_playlist => passage.header = value(&session.header_value()),
+        Place::Header if is_playlist && !at.headers.contains_key(shield::FROM_AN_EDGE) => {
+            passage.header = value(&session.header_value());
+        }
         Place::Cookie | Place::Header => {}
     }
     passage.session = Some(session);

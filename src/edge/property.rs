@@ -117,6 +117,10 @@ pub struct Upstream {
     /// Names of the viewer's cookies that the origin may see.
     pub cookies_forwarded: Vec<String>,
     pub blocking_timeout: Duration,
+    /// How many redirects to a place on this site are followed for a viewer who could not follow them.
+    pub site_redirects: usize,
+    /// Whether it is an edge that is shown the viewers' sessions.
+    pub pass_session: bool,
 }
 
 impl Property {
@@ -176,6 +180,8 @@ pub struct Lifetimes {
     /// Of live media playlists; `None` for half their target duration.
     pub live_playlist: Option<Duration>,
     pub playlist: Duration,
+    /// While the origin fails; of live playlists no longer than three target durations.
+    pub stale_if_error: Duration,
 }
 
 /// How objects are cached: by rules that are made once, one set for each kind.

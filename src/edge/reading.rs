@@ -79,12 +79,23 @@ pub async fn read_object(
     };
     let source = announced.map_or(source, Bytes::from);
     let name = &property.rules.session_name;
-    let template = Template::compile(&source, &base, &property.hosts, name, &property.manifest)?;
+    let compile =
+        |source: &Bytes| Template::compile(source, &base, &property.hosts, name, &property.manifest);
+    let mut template = compile(&source)?;
+    if place.is_moved {
+        template = compile(&template.rooted().into())?;
+    }
     count_references(property, &template);
     let forced = place.treatment.as_ref().and_then(|treatment| treatment.cache.lifetime.as_ref());
     let forced = forced.map(|forced| forced.lifetime);
-    let fresh_for = rules::lifetime(&parts.headers, default_lifetime(property, &template), forced, now);
-    Ok(Object::Playlist(Arc::new(Playlist::new(&parts.headers, template, was_encoded, now, fresh_for))))
+    let (default, stale) = (default_lifetime(property, &template), property.lifetimes.stale_if_error);
+    let mut uses = rules::lifetime(&parts.headers, default, forced, stale, now);
+    if let classify::Kind::Media(media) = template.kind()
+        && let Some(stale_max) = media.stale_max()
+    {
+        uses.stale_for = uses.stale_for.min(stale_max);
+    }
+    Ok(Object::Playlist(Arc::new(Playlist::new(&parts.headers, template, was_encoded, now, uses))))
 }
 
 fn count_references(property: &Property, template: &Template) {

@@ -30,12 +30,14 @@ use super::body::{Body, Content};
 use super::error::EdgeError;
 use super::guard::{self, Arrival};
 use super::host::split_port;
+use super::moved;
 use super::noting::{count_error, count_outcome, kind_by_name, kind_of, last_segment, note};
 use super::obtain::{Object, Obtained};
 use super::passage::{Bearings, Bears};
 use super::property::Property;
 use super::record::Record;
 use super::ruling::{Course, Ruled, Ruling};
+use super::shield;
 use super::standing::Standing;
 use super::target::{Target, origin_query};
 use super::wanted::{Place, Wanted};
@@ -50,18 +52,27 @@ const HEX: [u8; 16] = *b"0123456789abcdef";
 
 /// Who asks, and by which name.
 #[derive(Debug)]
-struct Caller<'a> {
+pub(super) struct Caller<'a> {
     /// Host and port, as they came.
     authority: &'a str,
     host: &'a str,
     port: Option<u16>,
     scheme: &'static str,
-    client: IpAddr,
+    pub(super) client: IpAddr,
     is_trusted: bool,
-    now: Duration,
+    pub(super) now: Duration,
     geo: &'a Geo,
     /// How many purges had begun when the request came.
     purges_begun: u64,
+}
+
+/// A request whose answer leads to another place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hop<'h, 'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) caller: &'h Caller<'a>,
+    pub(super) target: &'h Target<'h>,
+    pub(super) whereabouts: Whereabouts,
 }
 
 impl<'a> Caller<'a> {
@@ -158,15 +169,12 @@ impl Edge {
         let facts = facts(parts, caller, &target, whereabouts);
         let site = site(caller);
         let link = Asked { site: &site, query: &target.plain_query };
-        let request = target.asked(head(parts, caller), caller.client, whereabouts);
+        let request = target.asked(head(parts, caller, shown(parts)), caller.client, whereabouts);
         let Ruled { admission, token, treatment } =
             Ruling::judge(property, &request, &facts, link, course, caller.now)?;
         let Standing { mut admission, viewing } =
             self.stands(property, admission, &request, caller.now).await?;
-        let token = match &admission {
-            Admission::Unverified(reason) => TokenResult::Failed(*reason),
-            Admission::Open | Admission::Session { .. } | Admission::Access { .. } => token,
-        };
+        let token = standing_result(&admission, token);
         note(property, &admission, record, caller.now);
 
         if let Some(answered) = sealing::key(property, &target, &admission, caller.scheme, &parts.method) {
@@ -178,13 +186,22 @@ impl Edge {
         let whole_only = sealing::whole_only(property, &target.path, &parts.headers);
         let client = whole_only.as_ref().unwrap_or(&parts.headers);
         let query = origin_query(&target.plain_query, property.query_rule(treatment.as_deref()));
-        let place = Place { site, path: target.path.clone(), query, treatment };
-        let wanted = wanted(parts, client, caller, place, Known { whereabouts, token });
-        let obtained = if is_safe(&wanted.method) {
+        let place = Place { site, path: target.path.clone(), query, treatment, is_moved: false };
+        let session =
+            shield::session_to_show(property, &place, &admission, viewing, &parts.headers, caller.now);
+        let wanted = wanted(parts, client, caller, place, Known { whereabouts, token, session });
+        let mut obtained = if is_safe(&wanted.method) {
             self.obtain(property, &wanted, caller.now, report).await?
         } else {
             Box::pin(self.pass_on(property, &wanted, body, caller.now, report)).await?
         };
+        let mut moved = None;
+        if moved::is_followed_here(property, &wanted, &admission, &obtained) {
+            let hop = Hop { parts, caller, target: &target, whereabouts };
+            let followed = self.follow(property, hop, &wanted, obtained, course, report);
+            (moved, obtained) = Box::pin(followed).await?;
+        }
+        let found_at = moved.as_ref().unwrap_or(&wanted);
         record.cache(report.outcome().as_str());
         count_outcome(property, report.outcome());
 
@@ -205,7 +222,7 @@ impl Edge {
             note(property, &admission, record, caller.now);
         }
         let is_document = matches!(bears, Bears::SideDocument);
-        let passage = self.passage(property, admission, bearings, bears, &wanted).await?;
+        let passage = self.passage(property, admission, bearings, bears, found_at).await?;
         if let Some(session) = &passage.session {
             record.session(session.id(), passage.carrier());
         }
@@ -222,20 +239,28 @@ impl Edge {
             Obtained::Shared(Object::Whole(head, body)) => {
                 let origin = Response::from_parts((*head).clone(), Content::Whole(body));
                 let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
-                answer::relayed(property, origin, &passage, &wanted).await?
+                answer::relayed(property, origin, &passage, found_at).await?
             }
             Obtained::Stream(origin) => {
                 let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
-                answer::relayed(property, origin, &passage, &wanted).await?
+                answer::relayed(property, origin, &passage, found_at).await?
             }
             Obtained::Found(found) => {
-                let origin = answer::found(found, &wanted, is_rewritten, caller.now);
+                let origin = answer::found(found, found_at, is_rewritten, caller.now);
                 let origin = sealing::sealed(origin, viewers_seal.as_ref())?;
-                answer::relayed(property, origin, &passage, &wanted).await?
+                answer::relayed(property, origin, &passage, found_at).await?
             }
         };
         hand_out(&mut response, passage.cookie, passage.header, &property.rules.session_name);
         Ok(response)
+    }
+}
+
+/// The result of the token check, once it is known whether what it found still stands.
+const fn standing_result(admission: &Admission<'_>, checked: TokenResult) -> TokenResult {
+    match admission {
+        Admission::Unverified(reason) => TokenResult::Failed(*reason),
+        Admission::Open | Admission::Session { .. } | Admission::Access { .. } => checked,
     }
 }
 
@@ -311,10 +336,10 @@ fn in_hex(request: u64) -> HeaderValue {
 }
 
 /// What was found out about a request before its object is got.
-#[derive(Clone, Copy)]
 struct Known {
     whereabouts: Whereabouts,
     token: TokenResult,
+    session: Option<HeaderValue>,
 }
 
 fn wanted<'a>(
@@ -332,12 +357,13 @@ fn wanted<'a>(
         viewer: Viewer { address: caller.client, scheme: caller.scheme, host: caller.host },
         whereabouts: known.whereabouts,
         token: known.token,
+        session: known.session,
         purges_begun: caller.purges_begun,
     }
 }
 
 /// What rules are matched against; the result of the token check comes with the check.
-fn facts<'a>(
+pub(super) fn facts<'a>(
     parts: &'a Parts,
     caller: &Caller<'a>,
     target: &'a Target<'_>,
@@ -372,12 +398,17 @@ fn options(property: &Property) -> Response<Body> {
     response
 }
 
-fn head<'a>(parts: &'a Parts, caller: &Caller<'a>) -> Head<'a> {
+/// Path and query, as they came.
+fn shown(parts: &Parts) -> &str {
+    parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+}
+
+pub(super) fn head<'a>(parts: &'a Parts, caller: &Caller<'a>, target: &'a str) -> Head<'a> {
     Head {
         method: parts.method.as_str(),
         scheme: caller.scheme,
         authority: caller.authority,
-        target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
+        target,
         headers: &parts.headers,
     }
 }

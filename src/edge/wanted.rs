@@ -15,14 +15,17 @@ use crate::domain::rule::{Facts, Whereabouts};
 
 use crate::telemetry::metrics::Kind;
 
+use super::noting::kind_by_name;
 use super::property::Property;
 use super::ruling::Treatment;
 use super::sealing;
+use super::shield;
 use super::target::{join, origin_query};
 
 /// What does not reach the origin: the operators' token, and what a player tells of itself with each request (CTA-5004 §2.1),
 /// which is not keyed by, so that no origin may answer by it.
-static OURS_ALONE: [HeaderName; 5] = [
+static OURS_ALONE: [HeaderName; 6] = [
+    shield::FROM_AN_EDGE,
     HeaderName::from_static("sluicegate-debug"),
     HeaderName::from_static("cmcd-request"),
     HeaderName::from_static("cmcd-object"),
@@ -42,6 +45,9 @@ pub struct Place {
     pub query: String,
     /// What rules say of it.
     pub treatment: Option<Arc<Treatment>>,
+    /// Whether it is served at another URL than its own, to which a redirect of the origin's led: its references are said
+    /// from the root of the site then.
+    pub is_moved: bool,
 }
 
 /// A request as the origin gets it.
@@ -57,6 +63,8 @@ pub struct Wanted<'a> {
     pub whereabouts: Whereabouts,
     /// The result of the token check, for the origin of a property that only verifies.
     pub token: TokenResult,
+    /// The viewer's session, for an edge behind this one.
+    pub session: Option<HeaderValue>,
     /// How many purges had begun when it came: an answer to it is no newer than that.
     pub purges_begun: u64,
 }
@@ -75,8 +83,10 @@ impl Place {
     pub fn key(&self, property: &Property) -> String {
         let variant = self.treatment.as_ref().map_or("", |treatment| &treatment.variant);
         let mark = if variant.is_empty() { "" } else { "\n" };
+        let moved = if self.is_moved { "\nmoved" } else { "" };
         let key =
-            [&*property.name, "\n", &self.site, "\n", &self.path, "?", &self.query, mark, variant].concat();
+            [&*property.name, "\n", &self.site, "\n", &self.path, "?", &self.query, mark, variant, moved]
+                .concat();
         match sealing::stored_seal(property, &self.path) {
             Some(seal) => [&key, "\nsealed ", &seal.id()].concat(),
             None => key,
@@ -141,6 +151,9 @@ impl Wanted<'_> {
         {
             headers.insert(name.clone(), HeaderValue::from_static(self.token.as_str()));
         }
+        if let Some(session) = self.session.as_ref().filter(|_| upstream.pass_session) {
+            shield::show(&mut headers, &property.rules.session_name, session);
+        }
         if let Some(treatment) = &self.place.treatment {
             treatment.request.apply_to_request(&mut headers);
         }
@@ -153,12 +166,18 @@ impl Wanted<'_> {
         encoding::choose(accepted, &CODINGS).name().unwrap_or("identity")
     }
 
+    /// The same request at the place to which the origin's redirect led.
+    #[must_use]
+    pub fn moved_to(&self, place: Place) -> Self {
+        Self { kind: kind_by_name(&place.path), place, ..self.clone() }
+    }
+
     /// Another document on the same site, for the same viewer.
     #[must_use]
     pub fn beside(&self, property: &Property, path: String, raw_query: &str) -> Self {
         let treatment = property.ruling.treatment_of(&self.facts(&path));
         let query = origin_query(raw_query, property.query_rule(treatment.as_deref()));
-        let place = Place { site: self.place.site.clone(), path, query, treatment };
+        let place = Place { site: self.place.site.clone(), path, query, treatment, is_moved: false };
         Self { place, method: Method::GET, ..self.clone() }
     }
 }

@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sha2::{Digest, Sha256};
 
+use crate::domain::cache::playlist::Use;
 use crate::domain::manifest::template::Template;
 use crate::store::object::{detached, surrogate_keys};
 use crate::store::purge::{Purges, Scope};
@@ -28,6 +29,8 @@ pub struct Playlist {
     /// Unix time at which it came.
     pub fetched: Duration,
     pub fresh_for: Duration,
+    /// After that, while the origin fails.
+    pub stale_for: Duration,
     digest: [u8; 32],
 }
 
@@ -37,10 +40,11 @@ impl Playlist {
         template: Template,
         was_encoded: bool,
         fetched: Duration,
-        fresh_for: Duration,
+        uses: Use,
     ) -> Self {
+        let Use { fresh_for, stale_for } = uses;
         let digest = Sha256::digest(template.source()).into();
-        Self { headers: detached(headers), template, was_encoded, fetched, fresh_for, digest }
+        Self { headers: detached(headers), template, was_encoded, fetched, fresh_for, stale_for, digest }
     }
 
     pub fn is_fresh(&self, now: Duration) -> bool {
@@ -53,9 +57,16 @@ impl Playlist {
         Duration::from_secs(age.unwrap_or_default()).saturating_add(now.saturating_sub(self.fetched))
     }
 
-    /// Seconds for which it is still fresh.
-    pub fn ttl(&self, now: Duration) -> u64 {
-        self.fetched.saturating_add(self.fresh_for).saturating_sub(now).as_secs()
+    /// Seconds for which it is still fresh; below zero, for how long it has been stale.
+    pub fn ttl(&self, now: Duration) -> i64 {
+        let signed = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let end = self.fetched.saturating_add(self.fresh_for);
+        end.checked_sub(now).map_or_else(|| -signed(now.saturating_sub(end)), signed)
+    }
+
+    /// Whether it may stand in for an origin that fails.
+    fn is_spare(&self, now: Duration) -> bool {
+        now < self.fetched.saturating_add(self.fresh_for).saturating_add(self.stale_for)
     }
 
     /// A strong validator (RFC 9110 §8.8.3) of this version as one viewer gets it: it changes with the origin's bytes,
@@ -119,6 +130,11 @@ impl Playlists {
         self.kept.get(key).filter(|playlist| playlist.is_fresh(now))
     }
 
+    /// The playlist under `key` that may be served at `now` because the origin failed.
+    pub fn spare(&self, key: &str, now: Duration) -> Option<Arc<Playlist>> {
+        self.kept.get(key).filter(|playlist| playlist.is_spare(now))
+    }
+
     /// Whether anything was ever kept under `key`, and not yet given up: it is a playlist then, whatever its name.
     pub fn knows(&self, key: &str) -> bool {
         self.kept.get(key).is_some()
@@ -137,8 +153,8 @@ impl Playlists {
         }
     }
 
-    /// Takes out what `scope` covers, looking at every playlist; how many that was. There is no soft purge of playlists:
-    /// one that is not fresh is not served.
+    /// Takes out what `scope` covers, looking at every playlist; how many that was. A soft purge takes them out,
+    /// too: what was purged is not served again, whatever the origin answers.
     pub fn purge(&self, scope: &Scope) -> usize {
         let count = AtomicUsize::new(0);
         self.kept.retain(|key, playlist| {

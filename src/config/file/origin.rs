@@ -46,6 +46,8 @@ pub struct Origin {
     pub health: Option<Health>,
     pub redirects: usize,
     pub redirect_hosts: Vec<Spanned<String>>,
+    pub site_redirects: usize,
+    pub pass_session: Spanned<bool>,
     pub cookies: Vec<String>,
     pub forwarded: Forwarded,
 }
@@ -180,6 +182,8 @@ impl Default for Origin {
             health: None,
             redirects: 0,
             redirect_hosts: Vec::new(),
+            site_redirects: 3,
+            pass_session: bare(false),
             cookies: Vec::new(),
             forwarded: Forwarded::XForwarded,
         }

@@ -12,20 +12,36 @@ use super::rules::{Rules, Unstated};
 use super::storable::storable;
 use super::vary::Selection;
 
-/// How long this playlist may be used from `now` on; zero when it may not be kept. `default` is the lifetime of its kind,
-/// where the origin states none; `forced` replaces whatever it states. It is decoded and answered with CORS here, so that a `Vary` on those two selects nothing;
+/// For how long a playlist may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Use {
+    /// Without asking the origin; zero when it may not be kept.
+    pub fresh_for: Duration,
+    /// After that, while the origin fails.
+    pub stale_for: Duration,
+}
+
+/// How long this playlist may be used from `now` on. `default` is the lifetime of its kind,
+/// where the origin states none; `forced` replaces whatever it states; `stale_if_error` is for an origin that says nothing of failing. It is decoded and answered with CORS here, so that a `Vary` on those two selects nothing;
 /// one that varies by anything else is not kept.
-pub fn lifetime(headers: &HeaderMap, default: Duration, forced: Option<Duration>, now: Duration) -> Duration {
+pub fn lifetime(
+    headers: &HeaderMap,
+    default: Duration,
+    forced: Option<Duration>,
+    stale_if_error: Duration,
+    now: Duration,
+) -> Use {
     let rules = Rules {
         unstated: Unstated::Lifetime(default),
         forced_lifetime: forced,
+        stale_if_error,
         vary_ignored: vec![ORIGIN, ACCEPT_ENCODING],
         ..Rules::default()
     };
     let (request, directives) = (HeaderMap::new(), ResponseDirectives::read(headers));
     // A field that is for one viewer alone would have to be taken out for the others: not worth it for a playlist.
     if varies(headers) || !directives.withheld.is_empty() {
-        return Duration::ZERO;
+        return Use::default();
     }
     let exchange = Exchange {
         method: &Method::GET,
@@ -39,9 +55,10 @@ pub fn lifetime(headers: &HeaderMap, default: Duration, forced: Option<Duration>
     };
     match storable(&exchange, &rules) {
         Ok(freshness) if freshness.serve(now, &RequestDirectives::default(), &rules) == Verdict::Fresh => {
-            freshness.lifetime.saturating_sub(freshness.age(now))
+            let fresh_for = freshness.lifetime.saturating_sub(freshness.age(now));
+            Use { fresh_for, stale_for: freshness.stale_if_error }
         }
-        Ok(_) | Err(_) => Duration::ZERO,
+        Ok(_) | Err(_) => Use::default(),
     }
 }
 
@@ -69,7 +86,18 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        lifetime(&headers, DEFAULT, None, NOW).as_secs()
+        lifetime(&headers, DEFAULT, None, Duration::ZERO, NOW).fresh_for.as_secs()
+    }
+
+    #[test]
+    fn an_origin_that_forbids_stale_answers_is_obeyed() {
+        let stale = |value: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(http::header::CACHE_CONTROL, HeaderValue::from_static(value))]);
+            lifetime(&headers, DEFAULT, None, Duration::from_mins(1), NOW).stale_for.as_secs()
+        };
+        assert_eq!([stale("public"), stale("max-age=9, stale-if-error=5")], [60, 5]);
+        assert_eq!([stale("max-age=9, must-revalidate"), stale("s-maxage=9"), stale("no-store")], [0, 0, 0]);
     }
 
     #[test]
@@ -77,7 +105,7 @@ mod tests {
         let forced = |value: &'static str| {
             let headers =
                 HeaderMap::from_iter([(http::header::CACHE_CONTROL, HeaderValue::from_static(value))]);
-            lifetime(&headers, DEFAULT, Some(Duration::from_secs(3)), NOW).as_secs()
+            lifetime(&headers, DEFAULT, Some(Duration::from_secs(3)), Duration::ZERO, NOW).fresh_for.as_secs()
         };
         assert_eq!([forced("public"), forced("max-age=60"), forced("s-maxage=1")], [3, 3, 3]);
         assert_eq!([forced("no-store"), forced("private")], [0, 0]);

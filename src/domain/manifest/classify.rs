@@ -55,15 +55,29 @@ impl Media {
     /// For how long a copy may be served without asking the origin, when the origin's headers do not say: RFC
     /// 8216bis, appendix B, half the target duration. None for VOD, which does not change.
     pub fn fresh_for(&self) -> Option<Duration> {
+        self.targets(0.5)
+    }
+
+    /// For how long at most a copy may be served after that, while the origin fails. None for VOD.
+    pub fn stale_max(&self) -> Option<Duration> {
+        self.targets(TARGETS_STALE_MAX)
+    }
+
+    /// So many target durations of what is not VOD.
+    fn targets(&self, count: f64) -> Option<Duration> {
         match self.state {
             State::Vod => None,
             State::Live | State::Event => {
-                let half = self.target_duration_seconds.unwrap_or(TARGET_DURATION_ASSUMED_SECONDS) / 2.0;
-                Duration::try_from_secs_f64(half).ok()
+                let target = self.target_duration_seconds.unwrap_or(TARGET_DURATION_ASSUMED_SECONDS);
+                Duration::try_from_secs_f64(target * count).ok()
             }
         }
     }
 }
+
+/// A playlist that stood still for three target durations has no more to play for who began at its live edge (RFC 8216bis
+/// §6.3.3: no player begins closer to the end than that), and `AVPlayer` gives it up at about the same age.
+const TARGETS_STALE_MAX: f64 = 3.0;
 
 /// The target duration that Apple's authoring specification (rule 7.5) asks for, where a playlist names none.
 const TARGET_DURATION_ASSUMED_SECONDS: f64 = 6.0;

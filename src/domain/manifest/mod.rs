@@ -19,6 +19,7 @@ pub mod lines;
 mod personalise;
 pub mod placement;
 pub mod reference;
+mod rooted;
 mod scan;
 pub mod shape;
 pub mod tags;

@@ -10,6 +10,15 @@ pub fn values<'q, 'n>(query: &'q str, name: &'n str) -> impl Iterator<Item = &'q
     })
 }
 
+/// The parameters called `names` alone, as they stand in the query.
+pub fn only(query: &str, names: &[impl AsRef<str>]) -> String {
+    let is_named = |parameter: &&str| {
+        let name = parameter.split_once('=').map_or(*parameter, |(name, _)| name);
+        names.iter().any(|known| known.as_ref() == name)
+    };
+    query.split('&').filter(is_named).collect::<Vec<_>>().join("&")
+}
+
 /// The query without the parameters called `names`. All others keep their bytes and their order; what is left of a removed
 /// parameter is not even its `&`. Borrowed when one run of parameters remains.
 pub fn without<'a>(query: &'a str, names: &[impl AsRef<str>]) -> Cow<'a, str> {
