@@ -40,6 +40,7 @@ use crate::store;
 use crate::store::fills::{self, Fills};
 use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
+use crate::store::recent::Recent;
 use crate::store::tiers::Tiers;
 use crate::telemetry::access_log::{AccessLog, Writer};
 use crate::telemetry::diagnostics::Level;
@@ -131,6 +132,7 @@ impl App {
             playlists,
             objects,
             flights: Flights::new(config.cache.waiters_max),
+            ways: Recent::new(fills::Limits::default().private_for),
             wait: config.cache.wait,
             log,
             nobody,

@@ -1,9 +1,12 @@
 //! The cache of a property, from what was typed.
 
+use std::num::NonZeroU64;
+
 use crate::domain::cache::rules;
 use crate::edge::change::Bodies;
 use crate::edge::methods::{self, Methods};
 use crate::edge::property::{Caching, Lifetimes, ObjectLifetimes, Trust};
+use crate::edge::slices::Slicing;
 
 use super::fault::Judge;
 use super::file;
@@ -40,6 +43,21 @@ pub fn caching(typed: &PropertyCache) -> Caching {
         },
     };
     Caching::new(typed.objects, lifetimes, trust)
+}
+
+/// Slices below this would be many and small: each is an object with a head of its own.
+const SLICE_BYTES_MIN: u64 = 64 << 10;
+
+pub fn slicing(typed: &PropertyCache, judge: &mut Judge) -> Option<Slicing> {
+    let slice_bytes = NonZeroU64::new(typed.slice.get_ref().0)?;
+    if slice_bytes.get() < SLICE_BYTES_MIN {
+        judge.fault(
+            typed.slice.span(),
+            format!("slice = \"{slice_bytes}B\" is below 64KiB"),
+            "write a size from \"64KiB\" on; \"0B\" turns slices off",
+        );
+    }
+    Some(Slicing { slice_bytes, above_bytes: typed.slice_above.0 })
 }
 
 pub fn bodies(typed: &file::Property) -> Bodies {

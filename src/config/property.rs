@@ -137,6 +137,7 @@ pub fn accept(
         bodies: cache::bodies(&typed),
         lifetimes: cache::lifetimes(&typed.cache),
         caching,
+        slicing: cache::slicing(&typed.cache, judge),
         hosts: token_hosts?,
         manifest: manifest_options(&typed.manifest),
         encoding: encoding_limits(&typed.manifest),

@@ -308,6 +308,7 @@ pub fn found(found: Found, wanted: &Wanted<'_>, is_rewritten: bool, now: Duratio
 
 fn content(found: Found, part: Option<Part>) -> Content {
     match (found, part) {
+        (Found::Sliced(sliced), part) => Content::Sliced(Box::new(sliced.body(part))),
         (Found::Stored(object), None) => Content::Kept(object.body()),
         (Found::Stored(object), Some(part)) => Content::Kept(object.range(part.first, part.last + 1)),
         (Found::Growing(growing), None) => Content::Arriving(growing.body()),

@@ -11,8 +11,10 @@ use crate::origin::body::{BodyError, OriginBody};
 use crate::store::flow::{FillBody, FillError};
 use crate::store::slabs::SlabBody;
 
+use super::error::EdgeError;
 use super::record::Record;
 use super::sealing::Sealed;
+use super::slices::SlicedBody;
 
 /// The most that is given to a connection at once: more would count as one piece against a reader that stalls.
 const FRAME_BYTES: usize = 256 << 10;
@@ -32,6 +34,8 @@ pub enum Content {
     Kept(SlabBody),
     /// An object that others may be reading, too, while it arrives.
     Arriving(FillBody),
+    /// An object of which each slice may come from elsewhere.
+    Sliced(Box<SlicedBody>),
     /// Any of these on its way through the cipher.
     Sealed(Box<Sealed>),
 }
@@ -43,6 +47,8 @@ pub enum SendError {
     Origin(#[from] BodyError),
     #[error(transparent)]
     Fill(#[from] FillError),
+    #[error("a slice of the object is not to be had: {0}")]
+    Slice(Box<EdgeError>),
     #[error(transparent)]
     Cipher(#[from] CipherError),
 }
@@ -56,6 +62,7 @@ impl Content {
             Self::Stream { read, rest } => Some(read.len() as u64 + rest.size_hint().exact()?),
             Self::Kept(body) => body.size_hint().exact(),
             Self::Arriving(body) => body.size_hint().exact(),
+            Self::Sliced(body) => Some(body.left()),
             Self::Sealed(body) => body.length(),
         }
     }
@@ -83,6 +90,7 @@ impl HttpBody for Content {
             }
             Self::Kept(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Self::Arriving(body) => Pin::new(body).poll_frame(context).map_err(SendError::Fill),
+            Self::Sliced(body) => body.poll_frame(context),
             Self::Sealed(body) => body.poll_frame(context),
         }
     }
@@ -94,6 +102,7 @@ impl HttpBody for Content {
             Self::Stream { read, rest } => read.is_empty() && rest.is_end_stream(),
             Self::Kept(body) => body.is_end_stream(),
             Self::Arriving(body) => body.is_end_stream(),
+            Self::Sliced(body) => body.left() == 0,
             Self::Sealed(body) => body.is_end_stream(),
         }
     }

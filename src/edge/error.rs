@@ -50,6 +50,10 @@ pub enum EdgeError {
     WrongPart,
     #[error("the origin answered that nothing changed, which was not asked")]
     UnaskedNotModified,
+    #[error("the object changed at the origin while slices of it were sent")]
+    Changed,
+    #[error("the origin answered with {0} to a slice of an object")]
+    NoSlice(StatusCode),
     #[error("{0}")]
     Join(#[from] JoinError),
     #[error("the request's body is over {0} bytes")]
@@ -118,6 +122,8 @@ impl EdgeError {
             | Self::Unencryptable(_)
             | Self::UnaskedPart
             | Self::WrongPart
+            | Self::Changed
+            | Self::NoSlice(_)
             | Self::UnaskedNotModified => StatusCode::BAD_GATEWAY,
         }
     }
@@ -141,6 +147,8 @@ impl EdgeError {
             | Self::Unencryptable(_)
             | Self::UnaskedPart
             | Self::WrongPart
+            | Self::Changed
+            | Self::NoSlice(_)
             | Self::UnaskedNotModified
             | Self::Join(_)
             | Self::BodyTooLarge(_)
@@ -182,6 +190,8 @@ impl EdgeError {
             | Self::Playlist(_)
             | Self::UnaskedPart
             | Self::WrongPart
+            | Self::Changed
+            | Self::NoSlice(_)
             | Self::UnaskedNotModified
             | Self::Unencryptable(_) => "origin-invalid",
         }

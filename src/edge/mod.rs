@@ -25,6 +25,7 @@ pub mod ruling;
 pub mod sealing;
 pub mod serve;
 pub mod shield;
+pub mod slices;
 pub mod standing;
 pub mod target;
 pub mod wanted;
@@ -43,6 +44,7 @@ use crate::geo::Geo;
 use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
 use crate::store::purge::Scope;
+use crate::store::recent::Recent;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::PropertyMetrics;
 
@@ -61,6 +63,8 @@ pub struct Edge {
     /// Everything that is no playlist.
     pub objects: Arc<Objects>,
     pub flights: Arc<Flights<Result<Object, EdgeError>>>,
+    /// Objects that are not sliced, as was found out of late, and those that are fetched as a whole.
+    pub ways: Recent,
     /// How long a request waits for a fetch that it shares with others.
     pub wait: Duration,
     /// What is shared with other edges: revocations, seats, one-time tokens.

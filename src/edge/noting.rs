@@ -47,6 +47,8 @@ pub fn count_error(property: &Property, error: &EdgeError) {
         EdgeError::Body(_)
         | EdgeError::UnaskedPart
         | EdgeError::WrongPart
+        | EdgeError::Changed
+        | EdgeError::NoSlice(_)
         | EdgeError::UnaskedNotModified => metrics.origin_invalid.inc(),
         EdgeError::PlaylistTooLarge(_)
         | EdgeError::Encoding(_)

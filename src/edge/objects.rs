@@ -28,6 +28,7 @@ use super::error::EdgeError;
 use super::obtain::Obtained;
 use super::property::Property;
 use super::question::Question;
+use super::slices::{Sliced, Way};
 use super::wanted::Wanted;
 
 /// What is known of a stored answer beside its bytes.
@@ -60,6 +61,8 @@ pub type Objects = Fills<Meta, Private, EdgeError>;
 pub enum Found {
     Stored(Stored),
     Growing(Growing<Meta>),
+    /// Slice by slice.
+    Sliced(Box<Sliced>),
 }
 
 /// What a look into the store came to.
@@ -76,6 +79,7 @@ impl Found {
         match self {
             Self::Stored(object) => object.meta(),
             Self::Growing(growing) => growing.meta(),
+            Self::Sliced(sliced) => &sliced.meta,
         }
     }
 
@@ -84,6 +88,7 @@ impl Found {
         match self {
             Self::Stored(object) => Some(object.len()),
             Self::Growing(growing) => growing.length(),
+            Self::Sliced(sliced) => Some(sliced.length()),
         }
     }
 }
@@ -100,7 +105,10 @@ impl Edge {
     ) -> Result<Obtained, EdgeError> {
         let rules = property.caching_rules(&wanted.place, wanted.kind);
         let Looked { key, stored, miss } = self.look_up(property, wanted, key).await;
-        let verdict = stored.as_ref().map(|object| verdict(object, wanted, rules, now));
+        let verdict = {
+            let asked = RequestDirectives::read(wanted.client);
+            stored.as_ref().map(|object| verdict(object, &asked, rules, now))
+        };
         let ttl = |object: &Stored| Some(object.meta().freshness.ttl(now));
         *report = CacheStatus::forwarded(match &stored {
             Some(object) if object.is_marked_stale() => Forward::Stale,
@@ -134,10 +142,22 @@ impl Edge {
         }
         // What nobody has yet and is asked for from its middle on is not worth fetching from its beginning.
         let begins_later = ranges::read(&wanted.method, wanted.client)
-            .is_some_and(|asked| !matches!(asked, ranges::Asked::From { first: 0, .. }));
-        if begins_later && stored.is_none() {
-            let text = key.text().to_owned();
-            return Box::pin(self.stream(property, wanted, text, now, report)).await;
+            .filter(|asked| !matches!(asked, ranges::Asked::From { first: 0, .. }));
+        if let Some(asked) = begins_later.filter(|_| stored.is_none()) {
+            let before = *report;
+            let way = match miss {
+                Forward::VaryMiss => Way::Pass,
+                _ => Box::pin(self.sliced(property, wanted, &key, asked, now, report)).await?,
+            };
+            match way {
+                Way::Answered(obtained) => return Ok(obtained),
+                Way::Pass => {
+                    *report = before;
+                    let text = key.text().to_owned();
+                    return Box::pin(self.stream(property, wanted, text, now, report)).await;
+                }
+                Way::Whole => *report = before,
+            }
         }
         let spare = match verdict {
             Some(Verdict::StaleIfError { until }) if now < until => stored.clone(),
@@ -209,7 +229,7 @@ impl Edge {
             report.ttl = Some(meta.freshness.ttl(now));
             report.stored = match &found {
                 Found::Growing(growing) => growing.is_kept(),
-                Found::Stored(_) => true,
+                Found::Stored(_) | Found::Sliced(_) => true,
             };
             if matches!(found, Found::Stored(_)) && had_stored {
                 report.forward_status = Some(StatusCode::NOT_MODIFIED);
@@ -345,15 +365,15 @@ fn variant_key(primary: &Key, first: &Meta, headers: &HeaderMap) -> Key {
     Key::new(format!("{}\n{:x}\n{}", primary.text(), first.family, String::from_utf8_lossy(&selection)))
 }
 
-fn verdict(object: &Stored, wanted: &Wanted<'_>, rules: &Rules, now: Duration) -> Verdict {
-    let asked = RequestDirectives::read(wanted.client);
+/// Whether a stored answer may be served to a request with these directives.
+pub fn verdict(object: &Stored, asked: &RequestDirectives, rules: &Rules, now: Duration) -> Verdict {
     if let Some(since) = object.stale_since() {
         // What was purged softly is for when the origin fails, for as long after the purge as a stale object would be.
         let mut expired = object.meta().freshness.expired(since);
         expired.stale_while_revalidate = Duration::ZERO;
-        return expired.serve(now, &asked, rules);
+        return expired.serve(now, asked, rules);
     }
-    let verdict = object.meta().freshness.serve(now, &asked, rules);
+    let verdict = object.meta().freshness.serve(now, asked, rules);
     // What was missing may be there by now: that is not said from memory once its time is over.
     if verdict == Verdict::StaleWhileRevalidate && !object.meta().status.is_success() {
         return Verdict::MustRevalidate;

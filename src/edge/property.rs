@@ -32,6 +32,7 @@ use super::error::{EdgeError, Statuses};
 use super::guard::Guard;
 use super::methods::Methods;
 use super::ruling::{Ruling, Treatment};
+use super::slices::Slicing;
 use super::wanted::Place;
 
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub struct Property {
     pub lifetimes: Lifetimes,
     /// How everything that is no playlist is cached.
     pub caching: Caching,
+    /// Which large objects are cached in slices.
+    pub slicing: Option<Slicing>,
     /// Hosts whose absolute references may carry the session token.
     pub hosts: Hosts,
     pub manifest: Options,

@@ -27,7 +27,7 @@ use super::sealing;
 use super::wanted::{Place, Wanted};
 
 /// What is asked of the origin for everybody: the whole object, unless the one that is stored still holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Question {
     pub property: Arc<Property>,
     pub place: Place,
@@ -40,7 +40,8 @@ pub struct Question {
     pub now: Duration,
 }
 
-type Outcome = Fetched<Meta, Private, EdgeError, Content>;
+/// What comes of a question.
+pub type Outcome = Fetched<Meta, Private, EdgeError, Content>;
 
 impl Question {
     pub fn of(
@@ -91,7 +92,7 @@ impl Question {
         self.judge(response).await
     }
 
-    async fn send(&self) -> Result<Response<Content>, EdgeError> {
+    pub async fn send(&self) -> Result<Response<Content>, EdgeError> {
         let path_and_query = self.place.path_and_query();
         let source = &self.property.upstream(&self.place).source;
         let asking = source.fetch(&Method::GET, &path_and_query, &self.headers, None, self.now);
@@ -100,7 +101,7 @@ impl Question {
         Ok(response)
     }
 
-    async fn judge(&self, response: Response<Content>) -> Result<Outcome, EdgeError> {
+    pub async fn judge(&self, response: Response<Content>) -> Result<Outcome, EdgeError> {
         let (mut parts, mut content) = response.into_parts();
         let is_playlist = parts.status == StatusCode::OK
             && (is_playlist_type(&parts.headers) || starts_a_playlist(&parts.headers, &mut content).await?);

@@ -144,7 +144,11 @@ pub async fn starts_a_playlist(headers: &HeaderMap, content: &mut Content) -> Re
     let needed = if coding == encoding::Coding::Identity { SNIFF_BYTES } else { SNIFF_CODED_BYTES };
     let start = match content {
         // What comes from the cache was looked at when it went in.
-        Content::Empty | Content::Kept(_) | Content::Arriving(_) | Content::Sealed(_) => return Ok(false),
+        Content::Empty
+        | Content::Kept(_)
+        | Content::Arriving(_)
+        | Content::Sliced(_)
+        | Content::Sealed(_) => return Ok(false),
         Content::Whole(bytes) => bytes,
         Content::Stream { read, rest } => {
             while read.len() < needed {

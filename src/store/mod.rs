@@ -11,6 +11,6 @@ pub mod memory;
 pub mod object;
 pub mod playlists;
 pub mod purge;
-mod recent;
+pub mod recent;
 pub mod slabs;
 pub mod tiers;

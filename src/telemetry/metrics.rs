@@ -86,6 +86,7 @@ struct Families {
     admin: Family<Labels, Counter>,
     rules: Family<Labels, Counter>,
     cache_invalidated: Family<Labels, Counter>,
+    slices: Family<Labels, Counter>,
     request_bodies_refused: Family<Labels, Counter>,
     fleet_away: Family<Labels, Counter>,
 }
@@ -117,6 +118,10 @@ pub struct PropertyMetrics {
     pub cache_stale: Counter,
     pub cache_passed: Counter,
     pub cache_invalidated: Counter,
+    pub slices_hit: Counter,
+    pub slices_fetched: Counter,
+    pub slices_collapsed: Counter,
+    pub slices_changed: Counter,
     pub request_bodies_refused: Counter,
     pub fleet_away: Counter,
 }
@@ -192,6 +197,11 @@ impl Metrics {
             own.cache_invalidated.clone(),
         );
         registry.register(
+            "slices",
+            "Slices of large objects, by how they were had; changed: bodies that ended since the object did",
+            own.slices.clone(),
+        );
+        registry.register(
             "request_bodies_refused",
             "Requests refused for a body over the limit",
             own.request_bodies_refused.clone(),
@@ -263,6 +273,10 @@ impl Metrics {
             cache_stale: of(&own.cache, &[("result", "stale")]),
             cache_passed: of(&own.cache, &[("result", "pass")]),
             cache_invalidated: of(&own.cache_invalidated, &[]),
+            slices_hit: of(&own.slices, &[("result", "hit")]),
+            slices_fetched: of(&own.slices, &[("result", "fetched")]),
+            slices_collapsed: of(&own.slices, &[("result", "collapsed")]),
+            slices_changed: of(&own.slices, &[("result", "changed")]),
             request_bodies_refused: of(&own.request_bodies_refused, &[]),
             fleet_away: of(&own.fleet_away, &[]),
         }

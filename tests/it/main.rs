@@ -41,6 +41,7 @@ mod sessions;
 mod shield;
 mod shield_sessions;
 mod signed_claims;
+mod slices;
 mod smoke;
 mod stale_playlists;
 mod support;

@@ -155,7 +155,8 @@ async fn ranges_are_cut_from_what_is_kept() {
 async fn a_range_from_the_beginning_fetches_the_whole_and_one_from_the_middle_passes() {
     let origin = TestOrigin::start().await;
     origin.at("/s.mp4", segment(&[], "0123456789"));
-    let edge = open(&origin).await;
+    let urls = format!("urls = [\"http://{}\"]", origin.address);
+    let edge = TestEdge::open(&urls, "cache = { slice = \"0B\" }").await;
     let reply = request(edge.address, "GET", "/s.mp4", &[("Range", "bytes=0-3")]).await;
     assert_eq!((reply.status, reply.text().as_str()), (206, "0123"));
     assert_eq!(origin.asked()[0].header("range"), None, "for everybody");

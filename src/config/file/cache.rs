@@ -32,6 +32,8 @@ pub struct PropertyCache {
     pub origin_clock: bool,
     pub keep_post: bool,
     pub set_cookie: SetCookie,
+    pub slice: toml::Spanned<Size>,
+    pub slice_above: Size,
 }
 
 /// What becomes of an answer that sets a cookie.
@@ -72,6 +74,8 @@ impl Default for PropertyCache {
             origin_clock: false,
             keep_post: false,
             set_cookie: SetCookie::Refuse,
+            slice: toml::Spanned::new(0..0, Size::mib(1)),
+            slice_above: Size::mib(8),
         }
     }
 }

@@ -30,4 +30,5 @@ mod structured;
 pub mod targeted;
 pub mod validation;
 pub mod vary;
+pub mod version;
 pub mod written;

@@ -71,7 +71,8 @@ impl Answer {
         Self { head: String::new(), cut_after: Some(body.len()), body, ..Self::default() }
     }
 
-    /// A file with these header fields: a single range of it is answered by a 206, and its own `ETag` by a 304.
+    /// A file with these header fields: a single range of it is answered by a 206, its own `ETag` by a 304, and the
+    /// demand of another by a 412.
     pub fn file(fields: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Self {
         let fields = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { body: body.into(), file: Some(fields), ..Self::default() }
@@ -98,6 +99,8 @@ impl Answer {
         });
         let answer = if etag.is_some() && asked.header("if-none-match").as_deref() == etag {
             Self::with("304 Not Modified", &fields, "")
+        } else if etag.is_some() && asked.header("if-match").is_some_and(|asked| Some(&*asked) != etag) {
+            Self::with("412 Precondition Failed", &fields, "")
         } else if let Some((first, last)) = range {
             if first >= length {
                 let all = format!("bytes */{length}");
