@@ -9,4 +9,5 @@ mod ffmpeg;
 mod gstreamer;
 mod nginx;
 mod program;
+mod s3;
 mod tool;

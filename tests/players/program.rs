@@ -74,6 +74,11 @@ impl Edge {
 
     /// The same for an origin of this URL, with more keys of the property, one a line.
     pub fn serve_with(origin: &str, carrier: &str, more: &str) -> Self {
+        Self::serve_from(&format!("{{ urls = [\"{origin}\"] }}"), carrier, more)
+    }
+
+    /// The same for an origin of these keys, as an inline table.
+    pub fn serve_from(origin: &str, carrier: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config.toml");
         for _ in 0..3 {
@@ -158,7 +163,7 @@ access = "stdout"
 [[property]]
 name = "{carrier}"
 hosts = ["127.0.0.1"]
-origin = {{ urls = ["{origin}"] }}
+origin = {origin}
 access = {{ key = {{ hex = "{KEY}" }} }}
 session = {{ carrier = "{carrier}" }}
 {more}

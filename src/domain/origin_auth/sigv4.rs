@@ -102,10 +102,11 @@ fn canonical(request: &Signable<'_>) -> (String, String) {
     (text, names)
 }
 
+/// A `+` in a query is read as a space by S3, as forms have it: a plus sign has to come escaped.
 fn canonical_query(query: &str) -> String {
     let escaped = |text: &str| {
         let mut out = String::with_capacity(text.len());
-        push_escaped(&mut out, &unescaped(text), b"");
+        push_escaped(&mut out, &unescaped(&text.replace('+', " ")), b"");
         out
     };
     let mut pairs: Vec<(String, String)> = query

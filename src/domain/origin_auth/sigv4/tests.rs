@@ -126,6 +126,20 @@ fn a_path_is_not_normalised_for_s3() {
     assert_eq!(canonical_path("/hdntl=exp=1~acl=%2f*/1.ts"), "/hdntl%3Dexp%3D1~acl%3D/%2A/1.ts");
 }
 
+#[test]
+fn a_plus_in_a_query_is_a_space_and_in_a_path_is_itself() {
+    let request = Signable {
+        method: "GET",
+        path: "/a+b",
+        query: "c+d=e+f%2Bg",
+        fields: &[],
+        payload_hash: EMPTY_PAYLOAD,
+    };
+    let canonical = canonical(&request).0;
+    let lines: Vec<&str> = canonical.lines().skip(1).take(2).collect();
+    assert_eq!(lines, ["/a%2Bb", "c%20d=e%20f%2Bg"]);
+}
+
 /// What botocore 1.44.5 (`S3SigV4Auth`, at the time and with the credentials of the reference) signs: paths that only S3
 /// leaves as they are, and escapes in path and query.
 #[test]
