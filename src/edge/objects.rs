@@ -164,16 +164,15 @@ impl Edge {
             Some(_) | None => None,
         };
         let fetched = Box::pin(self.fetch_object(property, wanted, key, stored, now, report)).await;
-        let failed = match &fetched {
-            Ok(Obtained::Stream(answer)) => rules::is_error(answer.status()),
-            Ok(_) => false,
-            Err(_) => true,
+        let status = match &fetched {
+            Ok(Obtained::Stream(answer)) => Some(answer.status()),
+            Ok(Obtained::Found(found)) => Some(found.meta().status),
+            Ok(Obtained::Shared(_)) | Err(_) => None,
         };
+        let failed = fetched.is_err() || status.is_some_and(rules::is_error);
         match spare {
             Some(object) if failed => {
-                if let Ok(Obtained::Stream(answer)) = &fetched {
-                    report.forward_status = Some(answer.status());
-                }
+                report.forward_status = status;
                 (report.ttl, report.detail) = (ttl(&object), Some(SERVED_STALE));
                 Ok(Obtained::Found(Found::Stored(object)))
             }

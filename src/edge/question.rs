@@ -118,14 +118,13 @@ impl Question {
             return private(parts, content, "playlist");
         }
         // What is stored may be served in its place, and stays.
-        if self.stored.is_some() && is_error(parts.status) {
-            return private(parts, content, "origin-failed");
-        }
+        let stays = self.stored.is_some() && is_error(parts.status);
         let (description, is_kept) = match self.describe(parts.status, &mut parts.headers) {
-            Ok(description) => (description, true),
+            Ok(description) => (description, !stays),
             Err(refusal) if is_for_those_who_wait(parts.status, refusal) => {
                 (self.description(parts.status, &parts.headers), false)
             }
+            Err(_) if stays => return private(parts, content, "origin-failed"),
             Err(refusal) => return private(parts, content, refusal.as_str()),
         };
         Ok(Fetched::Shared(Answer { description, length, body: content, is_kept, source: Source::Origin }))
