@@ -80,6 +80,7 @@ impl Question {
             return self.judge(response).await;
         }
         if let Some(stored) = &self.stored
+            && !stored.is_gone()
             && validation::identifies(response.headers(), &stored.meta().headers)
         {
             let confirmed = self.confirmed(stored, response.headers(), latest_purge);

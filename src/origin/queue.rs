@@ -19,7 +19,7 @@ pub struct Queue {
 
 impl Queue {
     pub fn new(fetches_max: usize, waiting_max: usize, wait: Duration) -> Self {
-        let places = Arc::new(Semaphore::new(fetches_max));
+        let places = Arc::new(Semaphore::new(fetches_max.min(Semaphore::MAX_PERMITS)));
         Self { places, fetches_max, waiting: AtomicUsize::new(0), waiting_max, wait }
     }
 

@@ -191,7 +191,7 @@ impl<M> Memory<M> {
 }
 
 /// Tells also those who hold the object.
-fn mark<M>(object: &Object<M>, depth: Depth) {
+pub(super) fn mark<M>(object: &Object<M>, depth: Depth) {
     object.mark_stale(match depth {
         Depth::Soft(since) => since,
         Depth::Hard => Duration::ZERO,

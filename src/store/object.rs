@@ -13,6 +13,9 @@ use crate::store::slabs::{SlabBody, Slabs};
 /// it escapes the budget.
 const OVERHEAD_BYTES: u64 = 512;
 
+/// The mark of an object that was purged for good.
+const GONE: u64 = 1;
+
 /// An answer as it came from the origin. `M` is what the rules of caching need to know of it (status, header fields,
 /// freshness); the store holds it and does not look into it.
 #[derive(Debug)]
@@ -108,10 +111,18 @@ impl<M> Object<M> {
         self.stale_since.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis)
     }
 
+    /// Whether it was purged for good: not even the origin's word that nothing changed brings it back.
+    pub fn is_gone(&self) -> bool {
+        self.stale_since() == Some(Duration::ZERO)
+    }
+
     pub fn mark_stale(&self, since: Duration) {
         let mark = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        // It fails where there is a mark already.
-        let _ = self.stale_since.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed);
+        let is_moved = |before| before == 0 || mark == GONE;
+        // It fails where there is a mark already, unless nothing is to be left of it.
+        let _ = self
+            .stale_since
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| is_moved(before).then_some(mark));
     }
 
     /// The memory that it is charged for.

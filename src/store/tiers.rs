@@ -8,7 +8,7 @@ use crate::store::counters::Counters;
 use crate::store::disk::{Codec, Disk, Settings};
 use crate::store::fill::Source;
 use crate::store::key::Key;
-use crate::store::memory::Memory;
+use crate::store::memory::{Memory, mark};
 use crate::store::object::Object;
 use crate::store::purge::{Depth, Purge, Purges, Scope};
 use crate::store::recent::Recent;
@@ -85,6 +85,10 @@ impl<M: Send + Sync + 'static> Tiers<M> {
         file: Option<Arc<MemoryFile>>,
     ) -> Option<Arc<Object<M>>> {
         let object = Arc::new(self.disk()?.load(key, file).await?);
+        if let Some(newer) = self.memory.peek(key) {
+            // It was fetched meanwhile.
+            return Some(newer);
+        }
         // What memory refuses for its size is given out all the same.
         self.memory.insert(object.clone());
         // A purge that begins from here on finds it; one that began meanwhile may have looked too early.
@@ -112,6 +116,22 @@ impl<M: Send + Sync + 'static> Tiers<M> {
             disk.offer(object);
         } else {
             seen.note(hash);
+        }
+    }
+
+    /// Takes back an object that was kept a moment ago and purged meanwhile.
+    pub(super) fn take_back(self: &Arc<Self>, object: &Object<M>, depth: Depth) {
+        // It may not be in memory, and still be on its way to the disk.
+        mark(object, depth);
+        let scope = Scope::Key(object.key().text().into());
+        self.memory.purge(&scope, depth);
+        if self.disk.is_some() {
+            let tiers = self.clone();
+            tokio::spawn(async move {
+                if let Some(disk) = tiers.disk() {
+                    disk.purge(&scope).await;
+                }
+            });
         }
     }
 

@@ -2,13 +2,16 @@
 
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 
 use crate::admin::{JSON, post};
 use crate::support::edge::access_token;
+use crate::support::script::ScriptedOrigin;
 use crate::support::{Answer, TestEdge, TestOrigin, get, request};
 
 fn segment(fields: &[(&str, &str)], body: &str) -> Answer {
@@ -185,6 +188,42 @@ async fn a_purge_during_a_fetch_holds() {
     gate.notify_one();
     assert_eq!(early.await.expect("an answer").uris(), ["old.ts"]);
     assert_eq!(get(edge.address, "/m.m3u8").await.uris(), ["new.ts"]);
+}
+
+#[tokio::test]
+async fn what_was_purged_for_good_is_not_brought_back_by_a_304() {
+    let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (counted, held) = (asked.clone(), gate.clone());
+    let origin = ScriptedOrigin::start(move |mut stream| {
+        let (turn, held) = (counted.fetch_add(1, Ordering::SeqCst), held.clone());
+        async move {
+            let answer = match turn {
+                0 => "200 OK\r\netag: \"1\"\r\ncache-control: max-age=10\r\ncontent-length: 3\r\nconnection: close\r\n\r\nold",
+                1 => {
+                    held.notified().await;
+                    "304 Not Modified\r\netag: \"1\"\r\nconnection: close\r\n\r\n"
+                }
+                _ => "200 OK\r\netag: \"1\"\r\ncache-control: max-age=10\r\ncontent-length: 3\r\nconnection: close\r\n\r\nnew",
+            };
+            let _ = stream.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await;
+        }
+    })
+    .await;
+    let cache = "cache = { stale_while_revalidate = \"0s\" }";
+    let edge = TestEdge::open(&format!("urls = [\"http://{}\"]", origin.address), cache).await;
+    assert_eq!(get(edge.address, "/s.ts").await.text(), "old");
+    edge.clock.advance(Duration::from_secs(20));
+    let asking = tokio::spawn(get(edge.address, "/s.ts"));
+    let is_asked = async {
+        while asked.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), is_asked).await.expect("the origin is asked again");
+    assert_eq!(purge(&edge, "{\"url\":\"/s.ts\",\"property\":\"test\"}").await, (1, 0));
+    gate.notify_one();
+    assert_eq!(asking.await.expect("an answer").text(), "new");
+    assert_eq!(get(edge.address, "/s.ts").await.text(), "new");
 }
 
 async fn sluicegate(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, String, String) {

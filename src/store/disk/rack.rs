@@ -58,7 +58,7 @@ impl Rack {
             index: Mutex::new(Index::new(settings.bytes_max)),
             reads: Switch::new(settings.pause),
             writes: Switch::new(settings.pause),
-            waiting: Semaphore::new(settings.reads_max.max(1)),
+            waiting: Semaphore::new(settings.reads_max.clamp(1, Semaphore::MAX_PERMITS)),
             settings,
             counters,
             purges,

@@ -13,7 +13,7 @@ use crate::store::fill::{Answer, Fetched, Fill, Head, Source};
 use crate::store::fills::{Fills, Limits, Standing};
 use crate::store::flow::FillError;
 use crate::store::object::Object;
-use crate::store::purge::{Depth, Scope};
+use crate::store::purge::Depth;
 use crate::store::slabs::SlabWriter;
 
 /// A fetch under way. However its task ends, nobody is left waiting.
@@ -212,9 +212,13 @@ where
             None => (),
         }
         tiers.keep(object, source, self.fill.flow.requests());
-        // A purge of this key may have come between the look at it and the keeping.
-        if let Some(depth) = self.fill.purged() {
-            tiers.memory().purge(&Scope::Key(self.fill.key.text().into()), depth);
+        // A purge may have come between the look at it and the keeping.
+        let purged = match self.standing {
+            Standing::Apart(begun) if tiers.purges().begun() != begun => Some(Depth::Hard),
+            Standing::Listed(()) | Standing::Alone | Standing::Apart(_) => self.fill.purged(),
+        };
+        if let Some(depth) = purged {
+            tiers.take_back(object, depth);
         }
     }
 
