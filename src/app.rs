@@ -109,7 +109,9 @@ impl App {
                 waiters_max: config.cache.waiters_max,
                 object_bytes_max: config.cache.object_bytes_max,
                 flying_bytes_max: for_objects,
-                ..fills::Limits::default()
+                window_bytes: config.cache.reader_window_bytes,
+                laggard_time_max: config.cache.reader_time_max,
+                private_for: config.cache.uncollapsed_for,
             },
             memory_file.clone(),
         );

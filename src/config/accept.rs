@@ -20,6 +20,9 @@ use crate::telemetry::metrics::Metrics;
 use super::fault::Judge;
 use super::{Admin, Cache, Config, Log, disk, file, fleet, property, protection};
 
+/// A window that is smaller would be full with every piece.
+const READER_WINDOW_BYTES_MIN: u64 = 64 << 10;
+
 /// Judges the whole file; faults go to `judge`, and `None` comes back when a part could not be made.
 pub fn accept(
     typed: file::File,
@@ -114,6 +117,9 @@ pub fn accept(
             object_bytes_max,
             waiters_max: typed.cache.waiters_max,
             wait: typed.cache.wait_timeout.0,
+            reader_window_bytes: typed.cache.reader_window.0.max(READER_WINDOW_BYTES_MIN),
+            reader_time_max: typed.cache.reader_timeout.0,
+            uncollapsed_for: typed.cache.uncollapsed_for.0,
             is_sent_by_the_kernel: typed.cache.sendfile,
         },
         geo,

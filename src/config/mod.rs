@@ -92,6 +92,11 @@ pub struct Cache {
     pub object_bytes_max: u64,
     pub waiters_max: usize,
     pub wait: Duration,
+    /// How far the slowest reader of an object that is not kept may be behind, and how long it may hold others up.
+    pub reader_window_bytes: u64,
+    pub reader_time_max: Duration,
+    /// How long a key is remembered whose answer was for one request alone.
+    pub uncollapsed_for: Duration,
     /// Whether large bodies lie in a memory file, from which the kernel sends them to plain sockets.
     pub is_sent_by_the_kernel: bool,
 }

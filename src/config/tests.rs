@@ -86,6 +86,7 @@ fn values_of_the_wrong_kind_say_what_was_expected() {
         ("[server.limits]\nuri = 8192\n", "a size with its unit"),
         ("[server.limits]\nuri = \"8192\"\n", "has no unit"),
         ("[server]\ndrain_timeout = \"30\"\n", "is not a duration"),
+        ("[server]\ndrain_timeout = \"500000000000y\"\n", "is longer than a hundred years"),
         ("[log]\nformat = \"xml\"\n", "unknown variant `xml`"),
         ("[server]\nhttp = [\"localhost\"]\n", "invalid socket address"),
         ("[server]\ntrusted_proxies = [\"10.0.0.0/99\"]\n", "neither an address nor a network"),

@@ -60,10 +60,17 @@ fn size(text: &str) -> Result<u64, String> {
     })
 }
 
+const DURATION_MAX: Duration = Duration::from_hours(100 * 366 * 24);
+
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| {
+    let duration = humantime::parse_duration(text).map_err(|_| {
         format!("\"{text}\" is not a duration; write a number with a unit, for example \"500ms\", \"30s\", \"10m\" or \"24h\"")
-    })
+    })?;
+    // A time that far ahead could not be reckoned with.
+    if duration > DURATION_MAX {
+        return Err(format!("\"{text}\" is longer than a hundred years"));
+    }
+    Ok(duration)
 }
 
 struct Text<T>(&'static str, fn(&str) -> Result<T, String>);

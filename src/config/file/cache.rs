@@ -11,6 +11,9 @@ pub struct Cache {
     pub object_max: Size,
     pub waiters_max: usize,
     pub wait_timeout: Span,
+    pub reader_window: Size,
+    pub reader_timeout: Span,
+    pub uncollapsed_for: Span,
     pub sendfile: bool,
     pub disk: Option<super::disk::Disk>,
 }
@@ -52,6 +55,9 @@ impl Default for Cache {
             object_max: Size::mib(64),
             waiters_max: 1_000,
             wait_timeout: Span::seconds(10),
+            reader_window: Size::mib(1),
+            reader_timeout: Span::seconds(5),
+            uncollapsed_for: Span::seconds(60),
             sendfile: true,
             disk: None,
         }
