@@ -69,7 +69,7 @@ impl Edge {
                     let known = Known {
                         status: 200,
                         age: playlist.age(now),
-                        fresh_seconds: i64::try_from(playlist.ttl(now)).unwrap_or(i64::MAX),
+                        fresh_seconds: playlist.ttl(now),
                         is_fresh: playlist.is_fresh(now),
                         hits: None,
                         is_on_disk: false,
