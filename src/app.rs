@@ -307,7 +307,7 @@ fn export(
     type Pick = fn(&ConnectionCounters) -> u64;
     let counts: [(&str, &str, Pick); 14] = [
         ("connections_accepted", "Connections accepted", |of| of.accepted.value()),
-        ("connections_refused_by_total", "Connections refused: too many in all", |of| {
+        ("connections_refused_overall", "Connections refused: too many in all", |of| {
             of.refused_by_total.value()
         }),
         ("connections_refused_by_address", "Connections refused: too many of one address", |of| {

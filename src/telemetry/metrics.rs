@@ -468,8 +468,13 @@ impl prometheus_client::collector::Collector for Labelled {
     ) -> Result<(), std::fmt::Error> {
         use prometheus_client::encoding::EncodeMetric;
         let kind = if self.is_level { MetricType::Gauge } else { MetricType::Counter };
+        let readings = (self.readings)();
+        // Not every reader takes a family without a metric in it.
+        if readings.is_empty() {
+            return Ok(());
+        }
         let mut family = encoder.encode_descriptor(&self.name, &self.help, None, kind)?;
-        for (labels, value) in (self.readings)() {
+        for (labels, value) in readings {
             let one = family.encode_family(&labels)?;
             if self.is_level {
                 ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(one)?;

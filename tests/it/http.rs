@@ -155,7 +155,7 @@ async fn pages_may_read_every_status() {
     let part = [("content-range", "bytes 0-1/9"), ("access-control-allow-origin", "*"), ("vary", "Accept")];
     origin.at("/206.ts", Answer::with("206 Partial Content", &part, "se"));
     origin.at("/304.ts", Answer::with("304 Not Modified", &[], ""));
-    origin.at("/302.ts", Answer::with("302 Found", &[("location", "/s.ts")], ""));
+    origin.at("/302.ts", Answer::with("302 Found", &[("location", "https://elsewhere.example/s.ts")], ""));
     origin.at("/416.ts", Answer::with("416 Range Not Satisfiable", &[], ""));
     origin.at("/500.ts", Answer::with("500 Internal Server Error", &[], "oops"));
     origin.at("/502.ts", Answer::raw("nonsense"));
