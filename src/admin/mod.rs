@@ -1,7 +1,7 @@
 //! The operators' listener: health, metrics, what operators may see and change. It is never the public one.
 //!
 //! One file for each area. A request is let in here (bearer token), led to its area by its route, and answered in JSON;
-//! whatever is wrong with it is a [`Problem`] (RFC 9457).
+//! whatever is wrong with it is a problem document (RFC 9457).
 //!
 //! Without a token the listener stands on loopback only, by configuration. Even there a page in a browser of the same
 //! machine could reach it, by a form or by a name that leads to 127.0.0.1: so what changes something is then asked for
