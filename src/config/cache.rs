@@ -1,10 +1,12 @@
 //! The cache of a property, from what was typed.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use crate::domain::cache::rules;
 use crate::edge::change::Bodies;
 use crate::edge::methods::{self, Methods};
+use crate::edge::prefetch::{Budget, Prefetch};
 use crate::edge::property::{Caching, Lifetimes, ObjectLifetimes, Trust};
 use crate::edge::slices::Slicing;
 
@@ -58,6 +60,33 @@ pub fn slicing(typed: &PropertyCache, judge: &mut Judge) -> Option<Slicing> {
         );
     }
     Some(Slicing { slice_bytes, above_bytes: typed.slice_above.0 })
+}
+
+pub fn prefetch(typed: &PropertyCache, judge: &mut Judge) -> Option<Arc<Prefetch>> {
+    let budget = Budget {
+        segments: *typed.prefetch.get_ref(),
+        parallel: typed.prefetch_parallel,
+        bytes_max: typed.prefetch_bytes.0,
+        remembered_max: typed.prefetch_remembered,
+    };
+    if budget.segments == 0 {
+        return None;
+    }
+    let (lacking, cure) = if !typed.objects {
+        ("objects = false: nothing is kept", "write objects = true")
+    } else if budget.parallel == 0 {
+        ("prefetch_parallel = 0", "write 1 or more")
+    } else if budget.bytes_max == 0 {
+        ("prefetch_bytes = \"0B\"", "write a size that holds some segments")
+    } else if budget.remembered_max <= budget.segments {
+        ("a prefetch_remembered that is no larger", "write at least the segments of the playlists in use")
+    } else {
+        return Some(Prefetch::new(budget));
+    };
+    let segments = budget.segments;
+    let message = format!("prefetch = {segments} fetches nothing with {lacking}");
+    judge.fault(typed.prefetch.span(), message, format!("{cure}; prefetch = 0 turns it off"));
+    None
 }
 
 pub fn bodies(typed: &file::Property) -> Bodies {

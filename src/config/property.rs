@@ -138,6 +138,7 @@ pub fn accept(
         lifetimes: cache::lifetimes(&typed.cache),
         caching,
         slicing: cache::slicing(&typed.cache, judge),
+        prefetch: cache::prefetch(&typed.cache, judge),
         hosts: token_hosts?,
         manifest: manifest_options(&typed.manifest),
         encoding: encoding_limits(&typed.manifest),

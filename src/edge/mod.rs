@@ -14,6 +14,7 @@ pub mod noting;
 pub mod objects;
 pub mod obtain;
 pub mod passage;
+pub mod prefetch;
 pub mod property;
 pub mod purge_order;
 pub mod purging;

@@ -31,6 +31,7 @@ use super::change::Bodies;
 use super::error::{EdgeError, Statuses};
 use super::guard::Guard;
 use super::methods::Methods;
+use super::prefetch::Prefetch;
 use super::ruling::{Ruling, Treatment};
 use super::slices::Slicing;
 use super::wanted::Place;
@@ -62,6 +63,8 @@ pub struct Property {
     pub caching: Caching,
     /// Which large objects are cached in slices.
     pub slicing: Option<Slicing>,
+    /// Whether the next segments are fetched ahead of viewers.
+    pub prefetch: Option<Arc<Prefetch>>,
     /// Hosts whose absolute references may carry the session token.
     pub hosts: Hosts,
     pub manifest: Options,

@@ -86,6 +86,12 @@ pub async fn read_object(
         template = compile(&template.rooted().into())?;
     }
     count_references(property, &template);
+    // What is for one viewer names what is for one viewer.
+    if let (Some(prefetch), classify::Kind::Media(_)) = (&property.prefetch, template.kind())
+        && !rules::is_for_one(&parts.headers)
+    {
+        prefetch.learn(property, place, &base, &source);
+    }
     let forced = place.treatment.as_ref().and_then(|treatment| treatment.cache.lifetime.as_ref());
     let forced = forced.map(|forced| forced.lifetime);
     let (default, stale) = (default_lifetime(property, &template), property.lifetimes.stale_if_error);

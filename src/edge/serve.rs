@@ -195,6 +195,7 @@ impl Edge {
         } else {
             Box::pin(self.pass_on(property, &wanted, body, caller.now, report)).await?
         };
+        self.prefetch(property, &wanted, &target.plain_query, caller.now);
         let mut moved = None;
         if moved::is_followed_here(property, &wanted, &admission, &obtained) {
             let hop = Hop { parts, caller, target: &target, whereabouts };

@@ -222,6 +222,13 @@ where
         }
     }
 
+    /// Whether the object under `key` arrives, or lies in memory or on disk, fresh or not.
+    pub fn is_here_or_coming(&self, key: &Key) -> bool {
+        self.flying.contains_key(&key.hash())
+            || self.tiers.memory().peek(key).is_some()
+            || self.tiers.disk().is_some_and(|disk| disk.has(key))
+    }
+
     /// Begins a fetch that nobody joins, as of a request that names its sender. What it brings is kept where it may be
     /// for everybody, and it tells nothing of other requests' answers.
     pub fn open_apart<B, Fetch>(

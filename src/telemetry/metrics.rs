@@ -87,6 +87,8 @@ struct Families {
     rules: Family<Labels, Counter>,
     cache_invalidated: Family<Labels, Counter>,
     slices: Family<Labels, Counter>,
+    prefetches: Family<Labels, Counter>,
+    prefetch_bytes: Family<Labels, Counter>,
     request_bodies_refused: Family<Labels, Counter>,
     fleet_away: Family<Labels, Counter>,
 }
@@ -122,6 +124,11 @@ pub struct PropertyMetrics {
     pub slices_fetched: Counter,
     pub slices_collapsed: Counter,
     pub slices_changed: Counter,
+    pub prefetch_begun: Counter,
+    pub prefetch_arrived: Counter,
+    pub prefetch_left_out: Counter,
+    pub prefetch_failed: Counter,
+    pub prefetch_bytes: Counter,
     pub request_bodies_refused: Counter,
     pub fleet_away: Counter,
 }
@@ -202,6 +209,16 @@ impl Metrics {
             own.slices.clone(),
         );
         registry.register(
+            "prefetches",
+            "Segments fetched ahead of viewers: begun; of these arrived and failed; left out for want of budget, before or after the head came",
+            own.prefetches.clone(),
+        );
+        registry.register(
+            "prefetch_bytes",
+            "Bytes of segments fetched ahead of viewers",
+            own.prefetch_bytes.clone(),
+        );
+        registry.register(
             "request_bodies_refused",
             "Requests refused for a body over the limit",
             own.request_bodies_refused.clone(),
@@ -277,6 +294,11 @@ impl Metrics {
             slices_fetched: of(&own.slices, &[("result", "fetched")]),
             slices_collapsed: of(&own.slices, &[("result", "collapsed")]),
             slices_changed: of(&own.slices, &[("result", "changed")]),
+            prefetch_begun: of(&own.prefetches, &[("result", "begun")]),
+            prefetch_arrived: of(&own.prefetches, &[("result", "arrived")]),
+            prefetch_left_out: of(&own.prefetches, &[("result", "left_out")]),
+            prefetch_failed: of(&own.prefetches, &[("result", "failed")]),
+            prefetch_bytes: of(&own.prefetch_bytes, &[]),
             request_bodies_refused: of(&own.request_bodies_refused, &[]),
             fleet_away: of(&own.fleet_away, &[]),
         }

@@ -29,6 +29,7 @@ mod objects;
 mod operators;
 mod paths;
 mod playlists;
+mod prefetch;
 mod protection;
 mod purge;
 mod refusals;

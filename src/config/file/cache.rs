@@ -37,6 +37,10 @@ pub struct PropertyCache {
     pub set_cookie: SetCookie,
     pub slice: toml::Spanned<Size>,
     pub slice_above: Size,
+    pub prefetch: toml::Spanned<usize>,
+    pub prefetch_parallel: usize,
+    pub prefetch_bytes: Size,
+    pub prefetch_remembered: usize,
 }
 
 /// What becomes of an answer that sets a cookie.
@@ -82,6 +86,10 @@ impl Default for PropertyCache {
             set_cookie: SetCookie::Refuse,
             slice: toml::Spanned::new(0..0, Size::mib(1)),
             slice_above: Size::mib(8),
+            prefetch: toml::Spanned::new(0..0, 0),
+            prefetch_parallel: 4,
+            prefetch_bytes: Size::mib(64),
+            prefetch_remembered: 100_000,
         }
     }
 }
