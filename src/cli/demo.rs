@@ -18,6 +18,7 @@ use crate::config;
 use crate::domain::token::edgeauth::Delimiters;
 use crate::domain::token::edgeauth::sign::{MintRequest, Target, sign};
 use crate::domain::token::key::{Algorithm, Secret};
+use crate::domain::uri::hex::hex;
 use crate::edge::body::Body;
 use crate::entropy;
 use crate::lab::page::{self, CONFIG_PATH, PREFIX, page_asset};
@@ -161,7 +162,7 @@ impl Demo {
 }
 
 fn random_key() -> String {
-    entropy::bytes::<16>().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex(&entropy::bytes::<16>())
 }
 
 /// A port for each carrier, the page's first.

@@ -10,6 +10,7 @@ use toml::value::Datetime;
 
 use crate::domain::token::key::Secret;
 use crate::domain::token::keys::{Keys, Named, Window};
+use crate::domain::uri::hex::hex;
 
 use crate::edge::property::{KeyNote, Mark};
 
@@ -164,7 +165,7 @@ impl Reader<'_> {
 /// Eight digits by which a key is told from another without being shown.
 pub fn fingerprint(key: &[u8]) -> String {
     let digest = Sha256::digest([b"sluicegate fingerprint ".as_slice(), key].concat());
-    digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex(&digest[..4])
 }
 
 /// What may be told of a key.

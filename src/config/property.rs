@@ -305,9 +305,9 @@ fn policy(
     let salt_of_session = match accepted.salt {
         Some(fixed) => Salt::Fixed(fixed),
         None if session.salt_headers.is_empty() => Salt::None,
-        None => {
-            Salt::Headers(session.salt_headers.iter().filter_map(|name| header_name(name, judge)).collect())
-        }
+        None => Salt::Headers(
+            session.salt_headers.iter().filter_map(|name| header_name(name, "User-Agent", judge)).collect(),
+        ),
     };
     let session_keys = match (session_key, &accepted.access) {
         (Some(key), _) => Keys::of([(access::SESSION_KEY, key)]),
@@ -359,7 +359,7 @@ fn result_header(
     if access.result_header.get_ref().is_empty() {
         return None;
     }
-    let name = header_name(&access.result_header, judge)?;
+    let name = header_name(&access.result_header, "User-Agent", judge)?;
     let text = name.as_str();
     let is_token = token_names.iter().any(|token| token.eq_ignore_ascii_case(text));
     let is_ours = is_ours(&name, Side::Request) && !text.starts_with("sluicegate-");
@@ -373,13 +373,14 @@ fn result_header(
     Some(name)
 }
 
-fn header_name(typed: &Spanned<String>, judge: &mut Judge) -> Option<HeaderName> {
+/// A header's name as typed; `example` is one for the cure.
+pub fn header_name(typed: &Spanned<String>, example: &str, judge: &mut Judge) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(typed.get_ref().as_bytes()).ok();
     if name.is_none() {
         judge.fault(
             typed.span(),
             format!("\"{}\" is no header name", typed.get_ref()),
-            "write for example \"User-Agent\"",
+            format!("write for example \"{example}\""),
         );
     }
     name

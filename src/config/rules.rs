@@ -20,6 +20,7 @@ use crate::telemetry::metrics::Metrics;
 
 use super::fault::Judge;
 use super::file::rules as typed;
+use super::property::header_name;
 use super::protection::{needs_database, one_country, one_network};
 use super::units;
 
@@ -318,7 +319,7 @@ fn one_path(typed: &Spanned<String>, judge: &mut Judge) -> Option<String> {
 
 fn one_header(typed: &Spanned<typed::Header>, around: Around<'_>, judge: &mut Judge) -> Option<Condition> {
     let (place, typed) = (typed.span(), typed.get_ref());
-    let name = header_name(&typed.name, judge)?;
+    let name = header_name(&typed.name, "X-Device", judge)?;
     if around.tokens.iter().any(|token| name.as_str().eq_ignore_ascii_case(token)) {
         judge.fault(
             typed.name.span(),
@@ -341,18 +342,6 @@ fn one_header(typed: &Spanned<typed::Header>, around: Around<'_>, judge: &mut Ju
         }
     };
     Some(Condition::Header(name, value))
-}
-
-fn header_name(typed: &Spanned<String>, judge: &mut Judge) -> Option<HeaderName> {
-    let name = HeaderName::from_bytes(typed.get_ref().as_bytes()).ok();
-    if name.is_none() {
-        judge.fault(
-            typed.span(),
-            format!("\"{}\" is no header name", typed.get_ref()),
-            "write for example \"X-Device\"",
-        );
-    }
-    name
 }
 
 /// A value as RFC 9110 §5.5 lets a sender make it: no control byte, so that it ends nothing.
@@ -461,7 +450,7 @@ fn free_name(
     around: Around<'_>,
     judge: &mut Judge,
 ) -> Option<HeaderName> {
-    let name = header_name(typed, judge)?;
+    let name = header_name(typed, "X-Device", judge)?;
     let is_token = around.tokens.iter().any(|token| name.as_str().eq_ignore_ascii_case(token));
     if is_ours(&name, side) || is_token {
         let where_else = match name.as_str() {

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::revocation::identifier::{Identifier, Kind};
 use crate::domain::revocation::{Change, DEFAULT_LIST, Record, Revocations};
 use crate::domain::token::grant::UnixTime;
+use crate::domain::uri::hex::hex;
 use crate::entropy;
 
 use super::link::{Link, LinkError, message};
-use super::restore::hex;
 use super::scripts::{BATCH, CHANGES, COMPARE, FORGET, MERGE, PURGE, PURGES};
 use super::settings::RedisSettings;
 use super::{Fleet, Purged};

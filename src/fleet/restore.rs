@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::revocation::identifier::{Identifier, Kind, viewing};
 use crate::domain::revocation::{Change, Record};
+use crate::domain::uri::hex::hex;
 
 use super::keep::{Keep, Line, UsedLine, ViewingLine};
 use super::once::{TokenKey, Used};
@@ -162,10 +163,6 @@ impl Fleet {
         }
         written.is_ok()
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn token_of(text: &str) -> Option<TokenKey> {

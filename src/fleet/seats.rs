@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use crate::domain::revocation::Record;
 use crate::domain::revocation::identifier::{Identifier, normal};
 use crate::domain::token::grant::UnixTime;
+use crate::domain::uri::hex::hex;
 
 use super::Fleet;
 use super::ledger::{GroupKey, Known, Seating, Whose};
 use super::once::{TokenKey, Use, Used};
-use super::restore::hex;
 use super::scripts::{SEAT, USE};
 use super::settings::{Action, Fail, Limits, Terms};
 

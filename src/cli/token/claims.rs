@@ -16,6 +16,7 @@ use crate::domain::token::jwt::jwe;
 use crate::domain::token::key::Secret;
 use crate::domain::token::keys::Keys;
 use crate::domain::token::{cat, dialect, jwt};
+use crate::domain::uri::hex::hex;
 use crate::entropy;
 
 pub(super) fn mint(args: &MintArgs, now: UnixTime) -> Result<Report, BadInput> {
@@ -35,7 +36,7 @@ pub(super) fn mint(args: &MintArgs, now: UnixTime) -> Result<Report, BadInput> {
             cat::sign::Fault::Algorithm(_) => BadInput::new("algo", fault),
             other => BadInput::new("claims", other),
         })?;
-        (token, in_hex(&signed))
+        (token, hex(&signed))
     } else {
         let signed = jwt::sign::signing_input(key.algorithm, id, &claims);
         let signature = key
@@ -446,13 +447,6 @@ pub(super) fn inspect(args: &InspectArgs, now: UnixTime) -> Result<Report, BadIn
         let _ = writeln!(out, "{}", format!("  {name:<9} {value}  {note}").trim_end());
     }
     Ok(Report { out, ..Report::default() })
-}
-
-fn in_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ use zeroize::Zeroize;
 
 use crate::domain::token::acl;
 use crate::domain::token::key::{Algorithm, Secret, Signer};
+use crate::domain::uri::hex::hex;
 
 const KEY_LABEL: &[u8] = b"sluicegate media key 1\n";
 const IV_LABEL: &[u8] = b"sluicegate media iv 1\n";
@@ -88,7 +89,7 @@ impl Seal {
     /// Tells this key from another without showing it.
     pub fn id(&self) -> String {
         let digest = Sha256::digest([b"sluicegate seal ".as_slice(), &self.key].concat());
-        digest.iter().take(4).fold(String::with_capacity(8), |text, byte| format!("{text}{byte:02x}"))
+        hex(&digest[..4])
     }
 }
 

@@ -15,13 +15,13 @@
 //! overheard is refused by S3 a quarter of an hour later.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::token::key::{Algorithm, Secret, Signer};
 use crate::domain::uri::escape::{escaped_byte, push_upper_escape};
+use crate::domain::uri::hex::hex;
 
 /// The SHA-256 of nothing.
 pub const EMPTY_PAYLOAD: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -172,14 +172,6 @@ const fn date_of(days: u64) -> (u64, u64, u64) {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let is_next_year = month <= 2;
     (year_of_era + era * 400 + is_next_year as u64, month, day)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

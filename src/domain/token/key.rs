@@ -10,6 +10,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::base64url;
+use crate::domain::uri::hex;
 
 /// Bytes that nobody may read: never empty, wiped when dropped, printed as `Secret(..)`.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -71,11 +72,7 @@ impl Secret {
 
     /// In lower-case hex.
     pub fn to_hex(&self) -> String {
-        let mut hex = String::with_capacity(self.0.len() * 2);
-        for &byte in &self.0 {
-            push_hex(&mut hex, byte);
-        }
-        hex
+        hex::hex(&self.0)
     }
 
     /// The bytes themselves, for what has to sign or to compare with them.
@@ -220,7 +217,7 @@ impl Digest {
     /// Appends the digest in lower-case hex.
     pub fn write_hex(&self, out: &mut String) {
         for &byte in self.as_bytes() {
-            push_hex(out, byte);
+            hex::push(out, byte);
         }
     }
 }
@@ -236,12 +233,6 @@ const fn lower_nibble(digit: u8) -> Option<u8> {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
         _ => None,
-    }
-}
-
-fn push_hex(out: &mut String, byte: u8) {
-    for nibble in [byte >> 4, byte & 15] {
-        out.push(char::from_digit(u32::from(nibble), 16).expect("a nibble is a hex digit"));
     }
 }
 

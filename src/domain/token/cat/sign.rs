@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 use super::claims::{Component, Label};
 use super::cose::{TAG_CWT, TAG_MAC0, TAG_SIGN1};
 use super::matching;
-use super::verify::in_hex;
 use crate::domain::token::base64url;
 use crate::domain::token::signature::{Algorithm, Family};
+use crate::domain::uri::hex;
 
 /// Why a token cannot be minted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -232,7 +232,7 @@ fn plainly(value: &Cbor) -> Value {
         Cbor::Text(text) => text.as_str().into(),
         Cbor::Bool(truth) => (*truth).into(),
         Cbor::Float(number) => (*number).into(),
-        Cbor::Bytes(bytes) => in_hex(bytes).into(),
+        Cbor::Bytes(bytes) => hex::hex(bytes).into(),
         Cbor::Array(items) => items.iter().map(plainly).collect::<Vec<_>>().into(),
         Cbor::Tag(_, inner) => plainly(inner),
         Cbor::Map(pairs) => {

@@ -1,7 +1,7 @@
 //! Verifying: the MAC or signature first, by a key that the header can only choose among ours; then the claims; then the policy.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use super::Settings;
@@ -15,6 +15,7 @@ use crate::domain::token::presented::Presented;
 use crate::domain::token::reason::Reason;
 use crate::domain::token::signature::{Algorithm, IssuerKey};
 use crate::domain::uri::escape;
+use crate::domain::uri::hex::hex;
 
 /// Verifies the Common Access Tokens of one property.
 #[derive(Clone)]
@@ -82,7 +83,7 @@ impl Verifier {
         let form = if matched.envelope.is_mac { "as a COSE_Mac0" } else { "as a COSE_Sign1" };
         explanation.form = Some(form.to_owned());
         explanation.key = Some(matched.key.name.to_string());
-        explanation.string_to_sign = Some(in_hex(&matched.envelope.signed));
+        explanation.string_to_sign = Some(hex(&matched.envelope.signed));
         explanation.passed(
             "signature",
             format!("{} with {}", matched.envelope.algorithm.as_str(), matched.key.name),
@@ -144,7 +145,7 @@ impl Verifier {
 
     /// The subject, or the token's own id in hex.
     pub(super) fn session_id(&self, claims: &Claims) -> Result<Option<String>, Reason> {
-        let id = claims.subject.clone().or_else(|| claims.id.as_deref().map(in_hex));
+        let id = claims.subject.clone().or_else(|| claims.id.as_deref().map(hex));
         let fits = id.as_deref().is_none_or(|id| {
             id.len() <= self.settings.limits.session_id_bytes_max
                 && id.bytes().all(|byte| matches!(byte, b' '..=b'~'))
@@ -185,11 +186,4 @@ impl Blame {
 /// The token with the escapes that a player may have put on its padding taken off; once, as everywhere.
 fn transported(value: &str) -> Cow<'_, str> {
     escape::decode(value).unwrap_or(Cow::Borrowed(value))
-}
-
-pub(super) fn in_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
