@@ -91,8 +91,9 @@ impl Edge {
                 if url == target { Some(wanted.place.clone()) } else { place_of(&url, wanted, property) };
             let Some(place) = place else { continue };
             let key = place.key(property);
+            let purge = Purge { scope: Scope::Key(key.as_str().into()), depth: Depth::Hard };
+            self.objects.purge(&purge).await;
             self.playlists.forget(&key);
-            self.objects.purge(&Purge { scope: Scope::Key(key.into()), depth: Depth::Hard }).await;
             property.metrics.cache_invalidated.inc();
         }
     }

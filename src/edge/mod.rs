@@ -101,7 +101,7 @@ impl Edge {
     pub fn adopt(&self, terms: Terms) {
         self.terms.store(Arc::new(terms));
         // What is being fetched under the old terms is not kept.
-        self.objects.tiers().purges().begin();
+        self.objects.tiers().purges().begin(&Scope::All);
         self.playlists.purge(&Scope::All);
     }
 }

@@ -40,7 +40,7 @@ use super::ruling::{Course, Ruled, Ruling};
 use super::shield;
 use super::standing::Standing;
 use super::target::{Target, origin_query};
-use super::wanted::{Place, Wanted};
+use super::wanted::{Place, PurgesThen, Wanted};
 use super::{Edge, Terms, answer, sealing};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -62,8 +62,7 @@ pub(super) struct Caller<'a> {
     is_trusted: bool,
     pub(super) now: Duration,
     geo: &'a Geo,
-    /// How many purges had begun when the request came.
-    purges_begun: u64,
+    purges: PurgesThen<'a>,
 }
 
 /// A request whose answer leads to another place.
@@ -96,9 +95,9 @@ impl Edge {
         let body = if body.is_end_stream() { Upload::Nothing } else { Upload::stream(body) };
         let mut report = CacheStatus::default();
         // Read before the terms: a playlist that is compiled under terms which are then replaced is not kept.
-        let purges_begun = self.objects.tiers().purges().begun();
+        let purges = PurgesThen::read(self.objects.tiers().purges());
         let terms = self.terms.load_full();
-        let caller = Caller { purges_begun, ..caller(&terms, &parts, &peer, self.clock.now()) };
+        let caller = caller(&terms, &parts, &peer, purges, self.clock.now());
         let mut record = Record::begin(&self.log, caller.now, request_id(&parts, &caller));
         let mut response = if let Some(property) = terms.properties.select(caller.host, caller.port) {
             let property = property.clone();
@@ -265,7 +264,13 @@ const fn standing_result(admission: &Admission<'_>, checked: TokenResult) -> Tok
     }
 }
 
-fn caller<'a>(terms: &'a Terms, parts: &'a Parts, peer: &Peer, now: Duration) -> Caller<'a> {
+fn caller<'a>(
+    terms: &'a Terms,
+    parts: &'a Parts,
+    peer: &Peer,
+    purges: PurgesThen<'a>,
+    now: Duration,
+) -> Caller<'a> {
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let named = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
     // The door has seen to it that the two agree where both are given.
@@ -282,7 +287,7 @@ fn caller<'a>(terms: &'a Terms, parts: &'a Parts, peer: &Peer, now: Duration) ->
     let forwarded_https =
         is_trusted && parts.headers.get(forwarding::X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
     let scheme = if peer.tls.is_some() || forwarded_https { "https" } else { "http" };
-    Caller { authority, host, port, scheme, client, is_trusted, now, geo: &terms.geo, purges_begun: 0 }
+    Caller { authority, host, port, scheme, client, is_trusted, now, geo: &terms.geo, purges }
 }
 
 /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
@@ -352,6 +357,8 @@ fn wanted<'a>(
 ) -> Wanted<'a> {
     Wanted {
         kind: kind_by_name(&place.path),
+        purges: caller.purges,
+        purges_begun: caller.purges.begun_for(&place),
         place,
         method: parts.method.clone(),
         client,
@@ -359,7 +366,6 @@ fn wanted<'a>(
         whereabouts: known.whereabouts,
         token: known.token,
         session: known.session,
-        purges_begun: caller.purges_begun,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::domain::manifest::encoding::{self, Coding};
 use crate::domain::rule::token::TokenResult;
 use crate::domain::rule::{Facts, Whereabouts};
 
+use crate::store::purge::Purges;
 use crate::telemetry::metrics::Kind;
 
 use super::noting::kind_by_name;
@@ -65,8 +66,27 @@ pub struct Wanted<'a> {
     pub token: TokenResult,
     /// The viewer's session, for an edge behind this one.
     pub session: Option<HeaderValue>,
-    /// How many purges had begun when it came: an answer to it is no newer than that.
+    pub purges: PurgesThen<'a>,
+    /// How many purges that may cover the place had begun when it came: an answer to it is no newer than that.
     pub purges_begun: u64,
+}
+
+/// The purges as they stood when a request came.
+#[derive(Clone, Copy, Debug)]
+pub struct PurgesThen<'a> {
+    purges: &'a Purges,
+    of_many: u64,
+}
+
+impl<'a> PurgesThen<'a> {
+    /// To be called before anything is looked at: the terms, too, since a reload purges.
+    pub fn read(purges: &'a Purges) -> Self {
+        Self { purges, of_many: purges.of_many_begun() }
+    }
+
+    pub fn begun_for(&self, place: &Place) -> u64 {
+        self.of_many + self.purges.of_one_begun(&place.path, &place.query)
+    }
 }
 
 impl Place {
@@ -169,7 +189,8 @@ impl Wanted<'_> {
     /// The same request at the place to which the origin's redirect led.
     #[must_use]
     pub fn moved_to(&self, place: Place) -> Self {
-        Self { kind: kind_by_name(&place.path), place, ..self.clone() }
+        let purges_begun = self.purges.begun_for(&place);
+        Self { kind: kind_by_name(&place.path), place, purges_begun, ..self.clone() }
     }
 
     /// Another document on the same site, for the same viewer.
@@ -178,6 +199,7 @@ impl Wanted<'_> {
         let treatment = property.ruling.treatment_of(&self.facts(&path));
         let query = origin_query(raw_query, property.query_rule(treatment.as_deref()));
         let place = Place { site: self.place.site.clone(), path, query, treatment, is_moved: false };
-        Self { place, method: Method::GET, ..self.clone() }
+        let purges_begun = self.purges.begun_for(&place);
+        Self { place, purges_begun, method: Method::GET, ..self.clone() }
     }
 }

@@ -68,7 +68,7 @@ enum Standing<Place> {
     Listed(Place),
     /// It is for its request alone, and is not kept: no purge would find it.
     Alone,
-    /// Nobody joins it, and its answer tells nothing of others'. It is kept unless a purge began after this one.
+    /// Nobody joins it, and its answer tells nothing of others'. It is kept unless a purge that may cover it began after so many.
     Apart(u64),
 }
 
@@ -136,7 +136,7 @@ where
             return None;
         }
         // Who comes after a purge does not join a read from before it.
-        let begun = self.tiers.purges().begun();
+        let begun = self.tiers.purges().begun(key.text());
         let name = format!("{begun}\n{}", key.text());
         let (tiers, file, key) = (self.tiers.clone(), self.memory_file.clone(), key.clone());
         // Twice the time of a read: it may have to wait for its turn.
@@ -241,7 +241,7 @@ where
         B::Error: Display + Send,
         Fetch: Future<Output = Fetched<M, P, F, B>> + Send + 'static,
     {
-        self.begin(key, fetch, Standing::Apart(self.tiers.purges().begun()))
+        self.begin(key, fetch, Standing::Apart(self.tiers.purges().begun(key.text())))
     }
 
     fn begin<B, Fetch>(
@@ -296,7 +296,7 @@ where
 
     /// Purges what is kept and what is on its way.
     pub async fn purge(&self, purge: &Purge) -> Purged {
-        self.tiers.purges().begin();
+        self.tiers.purges().begin(&purge.scope);
         if purge.scope.is_of_one_name() {
             for fill in self.flying.iter().filter(|fill| purge.scope.covers(fill.key.text(), &[])) {
                 fill.purge(purge.depth);

@@ -143,12 +143,12 @@ impl Playlists {
     /// Keeps a playlist that was asked for when so many purges had begun ([`Purges::begun`]). Whatever was purged since
     /// may have been this one: it is not kept then.
     pub fn keep(&self, key: &str, playlist: &Arc<Playlist>, begun: u64, purges: &Purges) {
-        if purges.begun() != begun {
+        if purges.begun(key) != begun {
             return;
         }
         self.kept.insert(key.to_owned(), playlist.clone());
         // A purge that begins from here on finds it; one that began meanwhile may have looked too early.
-        if purges.begun() != begun {
+        if purges.begun(key) != begun {
             self.kept.remove_if(key, |kept| Arc::ptr_eq(kept, playlist));
         }
     }

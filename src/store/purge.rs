@@ -72,6 +72,23 @@ fn name_in<'a>(space: &str, key: &'a str) -> Option<&'a str> {
     Some(name)
 }
 
+/// The name in a key, as [`Scope::Name`] has it.
+fn name_of(key: &str) -> &str {
+    key.splitn(3, '\n').nth(2).map_or(key, first_line)
+}
+
+fn first_line(name: &str) -> &str {
+    name.split_once('\n').map_or(name, |(line, _)| line)
+}
+
+fn count_of(name: &[&str]) -> usize {
+    let mut hash = crc32fast::Hasher::new();
+    for part in name {
+        hash.update(part.as_bytes());
+    }
+    hash.finalize() as usize % NAME_COUNTS
+}
+
 /// How much is left of what is purged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -98,12 +115,17 @@ pub struct Purge {
     pub depth: Depth,
 }
 
+/// Counts of purges of one name each: names share a count where their hashes do, which costs a fetch now and then.
+const NAME_COUNTS: usize = 1_024;
+
 /// The purges of late, numbered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Purges {
     latest: AtomicU64,
-    /// All purges since the start, those of single objects too.
-    all: AtomicU64,
+    /// How many purges of more than one name have begun since the start.
+    of_many: AtomicU64,
+    /// How many of one name, so that a change to one object says nothing of what is fetched of others.
+    of_one: Box<[AtomicU64]>,
     log: RwLock<Log>,
 }
 
@@ -114,21 +136,49 @@ struct Log {
     entries: VecDeque<(u64, Purge)>,
 }
 
+impl Default for Purges {
+    fn default() -> Self {
+        Self {
+            latest: AtomicU64::default(),
+            of_many: AtomicU64::default(),
+            of_one: (0..NAME_COUNTS).map(|_| AtomicU64::default()).collect(),
+            log: RwLock::default(),
+        }
+    }
+}
+
 impl Purges {
     /// The number of the latest purge: what is fetched from here on is newer than it.
     pub fn latest(&self) -> u64 {
         self.latest.load(Ordering::Acquire)
     }
 
-    /// How many purges of any kind have begun: what was copied from one place to another while this number changed may
-    /// be what was purged.
-    pub fn begun(&self) -> u64 {
-        self.all.load(Ordering::SeqCst)
+    /// How many purges of more than one name have begun.
+    pub fn of_many_begun(&self) -> u64 {
+        self.of_many.load(Ordering::SeqCst)
+    }
+
+    /// How many purges have begun that may have been of this name (a path and its query). It only grows.
+    pub fn of_one_begun(&self, path: &str, query: &str) -> u64 {
+        self.of_one[count_of(&[path, "?", query])].load(Ordering::SeqCst)
+    }
+
+    /// How many purges have begun that may cover this key: what was copied from one place to another while this number
+    /// changed may be what was purged. It is the sum of the two counts above.
+    pub fn begun(&self, key: &str) -> u64 {
+        self.of_many_begun() + self.of_one[count_of(&[name_of(key)])].load(Ordering::SeqCst)
     }
 
     /// To be called before a purge looks at anything.
-    pub fn begin(&self) {
-        self.all.fetch_add(1, Ordering::SeqCst);
+    pub fn begin(&self, scope: &Scope) {
+        let count = match scope {
+            Scope::Key(key) => &self.of_one[count_of(&[name_of(key)])],
+            Scope::Name { name, .. } => &self.of_one[count_of(&[first_line(name)])],
+            Scope::Names { .. } | Scope::Prefix(_) | Scope::Tag(_) | Scope::AllOf(_) | Scope::All => {
+                &self.of_many
+            }
+        };
+        count.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn record(&self, purge: Purge) {
@@ -240,6 +290,26 @@ mod tests {
         }
         assert_eq!(purges.verdict(0, "/other", &[]), Some(Depth::Hard));
         assert_eq!(purges.verdict(1, "/other", &[]), None);
+    }
+
+    #[test]
+    fn a_purge_of_one_name_is_begun_for_that_name_alone() {
+        let purges = Purges::default();
+        let one = "p\nhttp://h\n/a?b=1";
+        let (variant, other) = ("p\nhttps://h\n/a?b=1\ngzip", "p\nhttp://h\n/c?");
+        let begun = || [one, variant, other].map(|key| purges.begun(key));
+        let scopes = [
+            Scope::Key(one.into()),
+            Scope::Name { space: "p".into(), name: "/a?b=1".into() },
+            Scope::Name { space: "p".into(), name: "/a?b=1\nslice".into() },
+        ];
+        for (number, scope) in (1..).zip(&scopes) {
+            purges.begin(scope);
+            assert_eq!(begun(), [number, number, 0], "{scope:?}");
+        }
+        assert_eq!(purges.of_one_begun("/a", "b=1"), 3, "a request and a key agree on the name");
+        purges.begin(&Scope::Tag("film".into()));
+        assert_eq!((begun(), purges.of_many_begun()), ([4, 4, 1], 1));
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl<M: Send + Sync + 'static> Tiers<M> {
         Some(object)
     }
 
-    /// Brings the object under `key` from disk into memory; `begun` is how many purges had begun before.
+    /// Brings the object under `key` from disk into memory; `begun` is how many purges had begun that may cover it.
     pub(super) async fn bring_up(
         &self,
         key: &Key,
@@ -92,7 +92,7 @@ impl<M: Send + Sync + 'static> Tiers<M> {
         // What memory refuses for its size is given out all the same.
         self.memory.insert(object.clone());
         // A purge that begins from here on finds it; one that began meanwhile may have looked too early.
-        if self.purges.begun() != begun {
+        if self.purges.begun(key.text()) != begun {
             self.memory.purge(&Scope::Key(key.text().into()), Depth::Hard);
             return None;
         }

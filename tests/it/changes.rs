@@ -1,5 +1,9 @@
 //! Methods that may change something: passed on with their bodies where a property says so, and what they make untrue.
 
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
 use crate::support::client::send;
 use crate::support::edge::access_token;
 use crate::support::{Answer, Reply, TestEdge, TestOrigin, get, request};
@@ -170,6 +174,30 @@ async fn a_change_has_all_variants_and_a_playlist_forgotten_too() {
     sent(&edge, "PUT", "/l.m3u8", "").await;
     get(edge.address, "/l.m3u8").await;
     assert_eq!(origin.asked_for("/l.m3u8").len(), 3);
+}
+
+#[tokio::test]
+async fn a_change_keeps_out_what_is_being_fetched_of_its_own_url_and_of_no_other() {
+    let origin = TestOrigin::start().await;
+    let edge = open(&origin, "").await;
+    for (changed, fetches) in [("/other.m3u8", 1), ("/l.m3u8", 2)] {
+        let gate = Arc::new(Notify::new());
+        let text = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST\n";
+        origin.at("/l.m3u8", Answer::playlist(text).gated(gate.clone()));
+        let fetched = || origin.asked_for("/l.m3u8").iter().filter(|asked| asked.method() == "GET").count();
+        let before = fetched();
+        let address = edge.address;
+        let fetching = tokio::spawn(async move { get(address, "/l.m3u8").await });
+        origin.until(|_| fetched() > before).await;
+        origin.at(changed, Answer::ok("text/plain", "put"));
+        assert_eq!(sent(&edge, "PUT", changed, "").await.status, 200);
+        origin.at("/l.m3u8", Answer::playlist(text));
+        gate.notify_one();
+        assert_eq!(fetching.await.unwrap().status, 200);
+        get(edge.address, "/l.m3u8").await;
+        assert_eq!(fetched() - before, fetches, "{changed}");
+        sent(&edge, "PUT", "/l.m3u8", "").await;
+    }
 }
 
 #[tokio::test]

@@ -203,7 +203,7 @@ where
         let tiers = &self.fills.tiers;
         match self.standing {
             Standing::Listed(()) => {}
-            Standing::Apart(begun) if tiers.purges().begun() == begun => {}
+            Standing::Apart(begun) if tiers.purges().begun(self.fill.key.text()) == begun => {}
             Standing::Alone | Standing::Apart(_) => return,
         }
         match self.fill.purged() {
@@ -214,7 +214,9 @@ where
         tiers.keep(object, source, self.fill.flow.requests());
         // A purge may have come between the look at it and the keeping.
         let purged = match self.standing {
-            Standing::Apart(begun) if tiers.purges().begun() != begun => Some(Depth::Hard),
+            Standing::Apart(begun) if tiers.purges().begun(self.fill.key.text()) != begun => {
+                Some(Depth::Hard)
+            }
             Standing::Listed(()) | Standing::Alone | Standing::Apart(_) => self.fill.purged(),
         };
         if let Some(depth) = purged {
