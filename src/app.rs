@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::control::Control;
@@ -33,6 +32,7 @@ use crate::memory_file::MemoryFile;
 use crate::origin::{Report, State};
 use crate::server::counters::ConnectionCounters;
 use crate::server::door::Refusal;
+use crate::server::incoming::RequestBody;
 use crate::server::listen::{Bound, ServerError, bind};
 use crate::server::peer::Peer;
 use crate::server::settings::Settings;
@@ -177,6 +177,11 @@ impl App {
         self.public.local_addresses()
     }
 
+    /// The UDP addresses of HTTP/3.
+    pub fn http3_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.public.http3_addresses()
+    }
+
     /// The address of the operators' listener.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         let (bound, _) = self.operators.as_ref()?;
@@ -197,7 +202,7 @@ impl App {
     /// As [`App::run`], with a handler in front of the edge's.
     pub async fn run_with<H, F>(self, shutdown: CancellationToken, handler: H)
     where
-        H: Fn(Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
+        H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let ending = shutdown.clone();
@@ -210,7 +215,7 @@ impl App {
         };
         let operators = async {
             if let Some((bound, admin)) = self.operators {
-                let handler = move |request: Request<Incoming>, _: Arc<Peer>| {
+                let handler = move |request: Request<RequestBody>, _: Arc<Peer>| {
                     let admin = admin.clone();
                     async move { admin.answer(request).await }
                 };
@@ -305,7 +310,15 @@ fn export(
     log: &AccessLog,
 ) {
     type Pick = fn(&ConnectionCounters) -> u64;
-    let counts: [(&str, &str, Pick); 14] = [
+    let counts: [(&str, &str, Pick); 18] = [
+        ("http3_connections_accepted", "Connections accepted over HTTP/3, also among all", |of| {
+            of.h3_accepted.value()
+        }),
+        ("http3_handshakes_done", "Handshakes of HTTP/3 that succeeded, also among those of TLS", |of| {
+            of.h3_handshakes.value()
+        }),
+        ("http3_retries", "Clients of HTTP/3 asked to prove their address first", |of| of.h3_retries.value()),
+        ("http3_requests", "Requests over HTTP/3, also among all", |of| of.h3_requests.value()),
         ("connections_accepted", "Connections accepted", |of| of.accepted.value()),
         ("connections_refused_overall", "Connections refused: too many in all", |of| {
             of.refused_by_total.value()

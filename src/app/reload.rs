@@ -83,6 +83,7 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("[server] http", format!("{:?}", server.http)),
         ("[server] https", format!("{:?}", server.https)),
+        ("[server] http3 or http3_advertise", format!("{:?}", (&server.http3, &server.alt_svc))),
         ("[server] h2c", server.h2c.to_string()),
         ("[server] workers", config.workers.to_string()),
         ("[server] drain_timeout", format!("{:?}", server.drain_timeout)),

@@ -51,7 +51,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         announce(&app);
         let shutdown = CancellationToken::new();
         end_on_signal(shutdown.clone());
-        app.run(shutdown).await;
+        Box::pin(app.run(shutdown)).await;
         ExitCode::SUCCESS
     })
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use toml::Spanned;
 
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
 use crate::lab::origin::Streams;
-use crate::server::settings::{H2Limits, Limits, Settings};
+use crate::server::settings::{H2Limits, H3Limits, Limits, Settings};
 use crate::server::tls::{Certificates, TlsPolicy};
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
@@ -38,10 +38,10 @@ pub fn accept(
         expired: StatusCode::FORBIDDEN,
     };
     let certificates = certificates(&typed, folder, judge, now, &mut warnings);
-    if !typed.server.https.is_empty() && typed.tls.certificate.is_empty() {
+    if !(typed.server.https.is_empty() && typed.server.http3.is_empty()) && typed.tls.certificate.is_empty() {
         judge.fault(
             0..0,
-            "[server] https is given and there is no certificate",
+            "[server] https or http3 is given and there is no certificate",
             "add [[tls.certificate]] with cert and key, made for development by: sluicegate cert",
         );
     }
@@ -94,12 +94,14 @@ pub fn accept(
     }
     Some(Config {
         server: Settings {
+            alt_svc: alt_svc(&typed.server),
+            limits: limits(&typed.server),
             http: typed.server.http,
             https: typed.server.https,
+            http3: typed.server.http3,
             h2c: typed.server.h2c,
             certificates,
             tls_policy: tls_policy(typed.tls.policy),
-            limits: limits(&typed.server.limits),
             drain_timeout: typed.server.drain_timeout.0,
             memory_file: None,
         },
@@ -216,7 +218,7 @@ fn certificates(
         let (cert, key) = (folder.join(pair.cert.get_ref()), folder.join(pair.key.get_ref()));
         match crate::server::tls::load_certificate(&cert, &key, now) {
             Ok(certificate) => loaded.push(certificate),
-            Err(error) if typed.server.https.is_empty() => {
+            Err(error) if typed.server.https.is_empty() && typed.server.http3.is_empty() => {
                 warnings.push(format!("[[tls.certificate]], which no https listener uses yet: {error}"));
             }
             Err(error) => judge.fault(
@@ -289,7 +291,14 @@ fn log(typed: &file::Log, judge: &mut Judge) -> Log {
     }
 }
 
-fn limits(typed: &file::Limits) -> Limits {
+/// What clients over TLS are told of HTTP/3: its first port, on the host that they asked for (RFC 7838 §3).
+fn alt_svc(server: &file::Server) -> Option<HeaderValue> {
+    let (port, seconds) = (server.http3.first()?.port(), whole_seconds(server.http3_advertise.0));
+    (seconds > 0).then(|| HeaderValue::try_from(format!("h3=\":{port}\"; ma={seconds}")).ok()).flatten()
+}
+
+fn limits(server: &file::Server) -> Limits {
+    let typed = &server.limits;
     let clamp = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Limits {
         target_bytes_max: typed.uri.bytes(),
@@ -313,6 +322,12 @@ fn limits(typed: &file::Limits) -> Limits {
             pending_resets_max: typed.h2_pending_resets,
             local_resets_max: typed.h2_local_resets,
             send_buffer_bytes_max: typed.h2_send_buffer.bytes(),
+        },
+        h3: H3Limits {
+            send_buffer_bytes_max: typed.h3_send_buffer.0,
+            unproven_max: typed.h3_unproven_max,
+            socket_buffer_bytes: typed.h3_socket_buffer.bytes(),
+            migration: server.http3_migration,
         },
         connections_max: (typed.connections_max > 0).then_some(typed.connections_max),
         connections_per_address_max: typed.connections_per_address,

@@ -39,6 +39,9 @@ pub struct File {
 pub struct Server {
     pub http: Vec<SocketAddr>,
     pub https: Vec<SocketAddr>,
+    pub http3: Vec<SocketAddr>,
+    pub http3_advertise: Span,
+    pub http3_migration: bool,
     pub h2c: bool,
     pub workers: usize,
     pub trusted_proxies: Vec<Spanned<String>>,
@@ -74,6 +77,9 @@ pub struct Limits {
     pub h2_pending_resets: usize,
     pub h2_local_resets: usize,
     pub h2_send_buffer: Size,
+    pub h3_send_buffer: Size,
+    pub h3_unproven_max: usize,
+    pub h3_socket_buffer: Size,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -252,6 +258,9 @@ impl Default for Server {
         Self {
             http: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             https: Vec::new(),
+            http3: Vec::new(),
+            http3_advertise: Span::seconds(0),
+            http3_migration: false,
             h2c: true,
             workers: 0,
             trusted_proxies: Vec::new(),
@@ -289,6 +298,9 @@ impl Default for Limits {
             h2_pending_resets: 20,
             h2_local_resets: 256,
             h2_send_buffer: Size::kib(128),
+            h3_send_buffer: Size::mib(1),
+            h3_unproven_max: 64,
+            h3_socket_buffer: Size::mib(2),
         }
     }
 }

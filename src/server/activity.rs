@@ -86,7 +86,7 @@ impl Activity {
             (Phase::Writing, written)
         } else if in_flight > 0 {
             let held_back = self.held_back.load(Ordering::Relaxed);
-            if protocol == Protocol::H2 && held_back >= in_flight {
+            if protocol != Protocol::H1 && held_back >= in_flight {
                 return (Phase::Writing, u64::from(self.body_turns.load(Ordering::Relaxed)));
             }
             (Phase::Answering, 0)
@@ -96,9 +96,11 @@ impl Activity {
                     (Phase::Head, u64::from(requests))
                 }
                 Protocol::H1 => (Phase::Idle, u64::from(requests)),
-                Protocol::H2 if self.bytes_read.load(Ordering::Relaxed) == 0 => (Phase::Head, 0),
+                Protocol::H2 | Protocol::H3 if self.bytes_read.load(Ordering::Relaxed) == 0 => {
+                    (Phase::Head, 0)
+                }
                 // The end of a body may still be on its way out after its request is over; answers to pings are not.
-                Protocol::H2 => (Phase::Idle, u64::from(requests) + (written >> 10)),
+                Protocol::H2 | Protocol::H3 => (Phase::Idle, u64::from(requests) + (written >> 10)),
             }
         }
     }

@@ -10,7 +10,6 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
@@ -25,6 +24,7 @@ use super::body::InFlight;
 use super::counters::ConnectionCounters;
 use super::drain::Drain;
 use super::head::Scanner;
+use super::incoming::RequestBody;
 use super::peer::{Peer, Protocol, TlsInfo};
 use super::protocol::{Driven, Streams, http1_builder, http2_builder};
 use super::service::Service;
@@ -73,7 +73,7 @@ pub(super) async fn serve<H, F, B>(
     tls: Option<Arc<ServerConfig>>,
     slot: Slot,
 ) where
-    H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -88,7 +88,7 @@ pub(super) async fn serve<H, F, B>(
 /// The connection's life in its protocol.
 fn speak<H, F, B>(shared: &Arc<Shared<H>>, opened: Opened) -> Pin<Box<dyn Future<Output = ()> + Send>>
 where
-    H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -107,7 +107,8 @@ where
         activity: Arc::clone(&activity),
         peer: Arc::new(peer),
     });
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let request = request.map(RequestBody::Hyper);
         let number = requests.activity.begin_request();
         let in_flight = InFlight::new(Arc::clone(&requests.activity));
         let requests = Arc::clone(&requests);
@@ -119,7 +120,8 @@ where
             let connection = Box::pin(http1_builder(&shared.settings.limits).serve_connection(io, service));
             Box::pin(drive(connection, shared, activity, protocol))
         }
-        Protocol::H2 => {
+        // HTTP/3 does not come over a stream.
+        Protocol::H2 | Protocol::H3 => {
             let builder = http2_builder(&shared.settings.limits, Streams::new(shared.tasks.clone()));
             let connection = Box::pin(builder.serve_connection(io, service));
             Box::pin(drive(connection, shared, activity, protocol))
@@ -205,7 +207,7 @@ async fn drive<H>(
     // HTTP/1.1 says in the last answer that it is the last.
     let requests_max = match protocol {
         Protocol::H1 => u32::MAX,
-        Protocol::H2 => shared.settings.limits.requests_max_h2,
+        Protocol::H2 | Protocol::H3 => shared.settings.limits.requests_max_h2,
     };
     let mut is_finishing = false;
     let end = std::future::poll_fn(|cx| {

@@ -36,6 +36,14 @@ pub struct ConnectionCounters {
     pub accept_errors: Count,
     pub refused_by_total: Count,
     pub refused_by_address: Count,
+    /// Connections of HTTP/3, also among `accepted`.
+    pub h3_accepted: Count,
+    /// Clients of HTTP/3 that were asked to prove their address first.
+    pub h3_retries: Count,
+    /// Handshakes of HTTP/3, also among `tls_handshakes_done`.
+    pub h3_handshakes: Count,
+    /// Requests of HTTP/3 that went to the handler.
+    pub h3_requests: Count,
     pub tls_handshakes_done: Count,
     pub tls_handshakes_failed: Count,
     pub tls_handshakes_timed_out: Count,

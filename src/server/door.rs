@@ -49,10 +49,12 @@ pub enum Refusal {
     FoldedLine,
     #[error("a line ends without a carriage return")]
     BareLineFeed,
+    #[error("a header of HTTP/1.1's connections stands in HTTP/3")]
+    ConnectionField,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::TargetTooLong,
         Self::HeaderLineTooLong,
         Self::HeaderSectionTooLarge,
@@ -70,6 +72,7 @@ impl Refusal {
         Self::LookAlikeHeader,
         Self::FoldedLine,
         Self::BareLineFeed,
+        Self::ConnectionField,
     ];
 
     pub fn status(self) -> StatusCode {
@@ -90,7 +93,8 @@ impl Refusal {
             | Self::UnexpectedBody
             | Self::LookAlikeHeader
             | Self::FoldedLine
-            | Self::BareLineFeed => StatusCode::BAD_REQUEST,
+            | Self::BareLineFeed
+            | Self::ConnectionField => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -114,6 +118,7 @@ impl Refusal {
             Self::LookAlikeHeader => "look_alike_header",
             Self::FoldedLine => "folded_line",
             Self::BareLineFeed => "bare_line_feed",
+            Self::ConnectionField => "connection_field",
         }
     }
 }
@@ -134,9 +139,9 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
 fn check_target<B>(request: &Request<B>, limits: &Limits) -> Result<(), Refusal> {
     let uri = request.uri();
     let path_and_query = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-    // In HTTP/2 the authority is no part of `:path`.
+    // In HTTP/2 and HTTP/3 the authority is no part of `:path`.
     let origin_bytes = match (request.version(), uri.scheme_str(), uri.authority()) {
-        (Version::HTTP_2, _, _) | (_, None, _) | (_, _, None) => 0,
+        (Version::HTTP_2 | Version::HTTP_3, _, _) | (_, None, _) | (_, _, None) => 0,
         (_, Some(scheme), Some(authority)) => scheme.len() + "://".len() + authority.as_str().len(),
     };
     if origin_bytes + path_and_query.len() > limits.target_bytes_max {
@@ -205,7 +210,8 @@ fn imitates_another(name: &str) -> bool {
 
 /// RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a
 /// Host header field and to any request message that contains more than one Host header field line or a Host header field
-/// with an invalid field value." RFC 9113 §8.3.1 puts `:authority` in its place.
+/// with an invalid field value." RFC 9113 §8.3.1 and
+/// RFC 9114 §4.3.1 put `:authority` in its place.
 fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next().map(http::HeaderValue::as_bytes);
@@ -215,8 +221,10 @@ fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let named = match (authority, host) {
         (None, None) => return Err(Refusal::HostMissing),
-        // Only HTTP/2 may name its host in the target alone.
-        (Some(_), None) if request.version() != Version::HTTP_2 => return Err(Refusal::HostMissing),
+        // Only HTTP/2 and HTTP/3 may name their host in the target alone.
+        (Some(_), None) if !matches!(request.version(), Version::HTTP_2 | Version::HTTP_3) => {
+            return Err(Refusal::HostMissing);
+        }
         (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
             return Err(Refusal::HostConflict);
         }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +17,8 @@ use tokio_util::task::TaskTracker;
 use super::connection::{self, Accepted, Shared};
 use super::counters::ConnectionCounters;
 use super::drain::Drain;
+use super::http3;
+use super::incoming::RequestBody;
 use super::peer::Peer;
 use super::settings::Settings;
 use super::slots::Slots;
@@ -39,13 +40,14 @@ pub enum ServerError {
 pub struct Bound {
     http: Vec<TcpListener>,
     https: Vec<TcpListener>,
+    http3: Vec<quinn::Endpoint>,
     tls: Option<Arc<ServerConfig>>,
     settings: Settings,
 }
 
 /// Binds all addresses, or none. Has to be called within a runtime.
 pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
-    if settings.http.is_empty() && settings.https.is_empty() {
+    if settings.http.is_empty() && settings.https.is_empty() && settings.http3.is_empty() {
         return Err(ServerError::NoAddress);
     }
     let tls = match (&settings.certificates, settings.https.is_empty()) {
@@ -61,7 +63,21 @@ pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
         };
         addresses.iter().map(one).collect::<Result<Vec<_>, _>>()
     };
-    Ok(Bound { http: all(&settings.http)?, https: all(&settings.https)?, tls, settings })
+    let http3 = bind_http3(&settings)?;
+    Ok(Bound { http: all(&settings.http)?, https: all(&settings.https)?, http3, tls, settings })
+}
+
+fn bind_http3(settings: &Settings) -> Result<Vec<quinn::Endpoint>, ServerError> {
+    if settings.http3.is_empty() {
+        return Ok(Vec::new());
+    }
+    let certificates = settings.certificates.clone().ok_or(TlsError::NoneGiven)?;
+    let tls = tls::quic_config(certificates)?;
+    let one = |address: &SocketAddr| {
+        http3::bind(*address, settings, Arc::clone(&tls))
+            .map_err(|source| ServerError::Bind { address: *address, source })
+    };
+    settings.http3.iter().map(one).collect()
 }
 
 /// Options set here are inherited by the accepted sockets (Linux and the BSDs), which saves calls for each connection.
@@ -92,6 +108,11 @@ impl Bound {
         Ok((http?, all(&self.https)?))
     }
 
+    /// The addresses of HTTP/3, in the order of the settings.
+    pub fn http3_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.http3.iter().map(quinn::Endpoint::local_addr).collect()
+    }
+
     /// Serves until `shutdown`, then drains: the listeners close at once, idle connections too, requests that run go on
     /// for at most the drain's time. Connections that had to be cut are counted in `cut_by_drain`.
     pub async fn run<H, F, B>(
@@ -100,7 +121,7 @@ impl Bound {
         counters: Arc<ConnectionCounters>,
         shutdown: CancellationToken,
     ) where
-        H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+        H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes> + Unpin + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -122,6 +143,9 @@ impl Bound {
         for (listener, tls) in plain.chain(secure) {
             tasks.spawn(accept(listener, tls, Arc::clone(&shared), Arc::clone(&slots)));
         }
+        for endpoint in self.http3 {
+            tasks.spawn(http3::accept(endpoint, Arc::clone(&shared), Arc::clone(&slots)));
+        }
         shutdown.cancelled().await;
         shared.drain.begin();
         tasks.close();
@@ -138,7 +162,7 @@ async fn accept<H, F, B>(
     shared: Arc<Shared<H>>,
     slots: Arc<Slots>,
 ) where
-    H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -172,7 +196,7 @@ fn take_in<H, F, B>(
     shared: &Arc<Shared<H>>,
     slots: &Arc<Slots>,
 ) where
-    H: Fn(Request<Incoming>, Arc<Peer>) -> F + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -18,6 +18,7 @@ pub struct Peer {
 pub enum Protocol {
     H1,
     H2,
+    H3,
 }
 
 /// What the TLS handshake agreed on.

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION};
+use http::header::{ALLOW, ALT_SVC, CACHE_CONTROL, CONNECTION};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 
 use super::activity::{Activity, Standing};
 use super::body::{InFlight, ResponseBody};
 use super::connection::Shared;
 use super::door::{self, Refusal};
+use super::incoming::RequestBody;
 use super::peer::{Peer, Protocol};
 
 /// One connection's.
@@ -24,12 +24,12 @@ pub(super) struct Service<H> {
 impl<H> Service<H> {
     pub(super) async fn answer<F, B>(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         number: u32,
         in_flight: InFlight,
     ) -> Response<ResponseBody<B>>
     where
-        H: Fn(Request<Incoming>, Arc<Peer>) -> F,
+        H: Fn(Request<RequestBody>, Arc<Peer>) -> F,
         F: Future<Output = Response<B>>,
     {
         let Shared { settings, handler, counters, .. } = &*self.shared;
@@ -52,11 +52,14 @@ impl<H> Service<H> {
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        if let Some(advertised) = settings.alt_svc.as_ref().filter(|_| self.peer.tls.is_some()) {
+            response.headers_mut().insert(ALT_SVC, advertised.clone());
+        }
         response.map(|body| ResponseBody::new(Some(body), in_flight))
     }
 }
 
-fn refuse(refusal: Refusal, is_h1: bool) -> Response<()> {
+pub(super) fn refuse(refusal: Refusal, is_h1: bool) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::memory_file::MemoryFile;
 
 use super::tls::{Certificates, TlsPolicy};
@@ -13,6 +15,10 @@ use super::tls::{Certificates, TlsPolicy};
 pub struct Settings {
     pub http: Vec<SocketAddr>,
     pub https: Vec<SocketAddr>,
+    /// UDP addresses for HTTP/3; they need `certificates` too.
+    pub http3: Vec<SocketAddr>,
+    /// What answers over TLS say of HTTP/3 (RFC 7838).
+    pub alt_svc: Option<HeaderValue>,
     /// Whether plain listeners speak HTTP/2 to clients that begin with its preface (prior knowledge).
     pub h2c: bool,
     pub certificates: Option<Arc<Certificates>>,
@@ -29,6 +35,8 @@ impl Default for Settings {
         Self {
             http: Vec::new(),
             https: Vec::new(),
+            http3: Vec::new(),
+            alt_svc: None,
             h2c: false,
             certificates: None,
             tls_policy: TlsPolicy::default(),
@@ -66,6 +74,7 @@ pub struct Limits {
     /// The waiting time over which `least_rate` is judged.
     pub least_rate_window: Duration,
     pub h2: H2Limits,
+    pub h3: H3Limits,
     /// Connections in all; `None` stands for 60 % of the process's limit of open files.
     pub connections_max: Option<usize>,
     /// Connections of one IPv4 address or one IPv6 /64.
@@ -87,6 +96,31 @@ pub struct H2Limits {
     pub send_buffer_bytes_max: usize,
 }
 
+/// Limits of HTTP/3, beside those that it shares with HTTP/2: streams, header list, windows of what clients send, requests
+/// and idling of a connection.
+#[derive(Clone, Debug)]
+pub struct H3Limits {
+    /// Bytes held for each connection that its client has not acknowledged.
+    pub send_buffer_bytes_max: u64,
+    /// Handshakes at a time with clients whose address is not proven; the next has to prove it first (Retry).
+    pub unproven_max: usize,
+    /// What each socket holds in each direction, as far as the system allows it.
+    pub socket_buffer_bytes: usize,
+    /// Whether a connection may go on from another address.
+    pub migration: bool,
+}
+
+impl Default for H3Limits {
+    fn default() -> Self {
+        Self {
+            send_buffer_bytes_max: 1024 * 1024,
+            unproven_max: 64,
+            socket_buffer_bytes: 2 * 1024 * 1024,
+            migration: false,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -104,6 +138,7 @@ impl Default for Limits {
             least_rate: 8 * 1024,
             least_rate_window: Duration::from_secs(30),
             h2: H2Limits::default(),
+            h3: H3Limits::default(),
             connections_max: None,
             connections_per_address_max: 256,
         }

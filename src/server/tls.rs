@@ -200,6 +200,20 @@ pub(super) fn server_config(
     Ok(Arc::new(config))
 }
 
+/// The configuration of HTTP/3, for which only TLS 1.3 will do (RFC 9001 §4.2). Data before the end of the handshake
+/// (0-RTT) can be replayed by anyone who saw it, and is not taken.
+pub(super) fn quic_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&TlsPolicy::Modern.versions())?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h3".to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 2;
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }

@@ -56,7 +56,7 @@ impl Watch {
     pub(super) fn new(limits: &Limits, protocol: Protocol, now: Instant) -> Self {
         let idle_timeout = match protocol {
             Protocol::H1 => limits.idle_timeout_h1,
-            Protocol::H2 => limits.idle_timeout_h2,
+            Protocol::H2 | Protocol::H3 => limits.idle_timeout_h2,
         };
         // A window has to pass some time, or the timer would stand still on it.
         let window = limits.least_rate_window.max(Duration::from_millis(100));

@@ -5,6 +5,7 @@
 mod door;
 mod drain;
 mod floods;
+mod http3;
 mod limits;
 mod support;
 mod versions;

@@ -1,6 +1,5 @@
 //! A server on port 0 with a small handler, and clients that write raw bytes.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use hyper::body::Incoming;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use sluicegate::server::counters::ConnectionCounters;
+use sluicegate::server::incoming::RequestBody;
 use sluicegate::server::listen::{Bound, bind};
 use sluicegate::server::peer::Peer;
 use sluicegate::server::settings::{Limits, Settings};
@@ -36,6 +36,7 @@ pub(crate) const BIG_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     pub(crate) https: Option<SocketAddr>,
+    pub(crate) http3: Option<SocketAddr>,
     pub(crate) counters: Arc<ConnectionCounters>,
     pub(crate) shutdown: CancellationToken,
     /// A permit for each request that has reached `/gate`.
@@ -56,6 +57,7 @@ pub(crate) fn with_limits(limits: Limits) -> Settings {
 pub(crate) fn start(settings: Settings) -> Server {
     let bound: Bound = bind(settings).unwrap();
     let (http, https) = bound.local_addresses().unwrap();
+    let over_quic = bound.http3_addresses().unwrap();
     let counters = Arc::new(ConnectionCounters::default());
     let shutdown = CancellationToken::new();
     let (arrived, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
@@ -65,15 +67,24 @@ pub(crate) fn start(settings: Settings) -> Server {
         async move { answer(request, &peer, &arrived, &gate).await }
     };
     let task = tokio::spawn(bound.run(handler, Arc::clone(&counters), shutdown.clone()));
-    Server { http: http[0], https: https.first().copied(), counters, shutdown, arrived, gate, task }
+    Server {
+        http: http[0],
+        https: https.first().copied(),
+        http3: over_quic.first().copied(),
+        counters,
+        shutdown,
+        arrived,
+        gate,
+        task,
+    }
 }
 
 async fn answer(
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     peer: &Peer,
     arrived: &Semaphore,
     gate: &Semaphore,
-) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+) -> Response<UnsyncBoxBody<Bytes, std::io::Error>> {
     let path = request.uri().path().to_owned();
     let body = match path.as_str() {
         "/gate" => {
@@ -92,10 +103,14 @@ async fn answer(
             let stream = futures_util::stream::iter(frames.map(|frame| Ok(Frame::data(frame))));
             return Response::new(UnsyncBoxBody::new(StreamBody::new(stream)));
         }
+        "/broken" => {
+            let frames = [Ok(Frame::data(Bytes::from_static(b"half"))), Err(std::io::Error::other("cut"))];
+            return Response::new(UnsyncBoxBody::new(StreamBody::new(futures_util::stream::iter(frames))));
+        }
         "/big" => Bytes::from(vec![b'x'; BIG_BYTES]),
         _ => Bytes::from(format!("hello {path}")),
     };
-    Response::new(UnsyncBoxBody::new(Full::new(body)))
+    Response::new(UnsyncBoxBody::new(Full::new(body).map_err(|never| match never {})))
 }
 
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {

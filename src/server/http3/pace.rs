@@ -1,0 +1,86 @@
+//! How long a client may take for what is sent to it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::super::settings::Limits;
+use super::quic::Facts;
+
+/// What a client takes too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slow {
+    Stalled,
+    BelowLeastRate,
+}
+
+/// One stream's waiting for its client, judged by what the whole connection has taken meanwhile.
+#[derive(Debug)]
+pub(super) struct Pace {
+    stalled_write_timeout: Duration,
+    window: Duration,
+    least_bytes_in_window: u64,
+    waited: Duration,
+    written_at_window_start: u64,
+}
+
+impl Pace {
+    pub(super) fn new(limits: &Limits, facts: &Facts) -> Self {
+        let window = limits.least_rate_window.max(Duration::from_millis(100));
+        let window_millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            stalled_write_timeout: limits.stalled_write_timeout,
+            window,
+            least_bytes_in_window: limits.least_rate.saturating_mul(window_millis) / 1000,
+            waited: Duration::ZERO,
+            written_at_window_start: facts.written.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits for `sending`, as long as the connection's client takes enough.
+    pub(super) async fn keep<T>(
+        &mut self,
+        facts: &Facts,
+        sending: impl Future<Output = T>,
+    ) -> Result<T, Slow> {
+        let mut sending = std::pin::pin!(sending);
+        // Most are taken at once, without a look at the clock.
+        let at_once = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(match sending.as_mut().poll(cx) {
+                std::task::Poll::Ready(sent) => Some(sent),
+                std::task::Poll::Pending => None,
+            })
+        });
+        if let Some(sent) = at_once.await {
+            return Ok(sent);
+        }
+        let mut since = Instant::now();
+        let mut progress_at = since;
+        let mut written = facts.written.load(Ordering::Relaxed);
+        loop {
+            let window_ends = since + self.window.saturating_sub(self.waited);
+            let due = window_ends.min(progress_at + self.stalled_write_timeout);
+            let sent = timeout_at(due, sending.as_mut()).await;
+            let now = Instant::now();
+            self.waited += now - since;
+            since = now;
+            if let Ok(sent) = sent {
+                return Ok(sent);
+            }
+            let written_now = facts.written.load(Ordering::Relaxed);
+            if written_now != written {
+                (written, progress_at) = (written_now, now);
+            } else if now >= progress_at + self.stalled_write_timeout {
+                return Err(Slow::Stalled);
+            }
+            if self.waited >= self.window {
+                if written_now - self.written_at_window_start < self.least_bytes_in_window {
+                    return Err(Slow::BelowLeastRate);
+                }
+                self.waited = Duration::ZERO;
+                self.written_at_window_start = written_now;
+            }
+        }
+    }
+}
