@@ -22,6 +22,7 @@ use crate::config::{self, Config};
 use crate::edge::body::Body;
 use crate::edge::objects::Objects;
 use crate::edge::property::Property;
+use crate::edge::rate::Rates;
 use crate::edge::resting;
 use crate::edge::{Edge, Terms};
 use crate::fleet::settings::Fail;
@@ -135,11 +136,18 @@ impl App {
             objects,
             flights: Flights::new(config.cache.waiters_max),
             ways: Recent::new(fills::Limits::default().private_for),
+            rates: Rates::new(config.requests.addresses_max),
             wait: config.cache.wait,
             log,
             nobody,
         });
         export_servers(&mut metrics, &edge);
+        let counting = edge.clone();
+        metrics.export_count(
+            "request_rates_forgotten",
+            "Addresses whose rate of requests made room for another's before it had calmed down",
+            Box::new(move || counting.rates.forgotten()),
+        );
         export_geo(&mut metrics, &edge);
         let (started, drain) = (clock.now(), CancellationToken::new());
         let counts = export_reloads(&mut metrics, started);

@@ -72,6 +72,7 @@ impl Terms {
             client_address_header: config.client_address_header.clone(),
             operator_token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
             statuses: config.statuses,
+            rate: config.requests.rate,
             geo: Arc::new(std::mem::take(&mut config.geo)),
         }
     }
@@ -88,6 +89,7 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
         ("[server] workers", config.workers.to_string()),
         ("[server] drain_timeout", format!("{:?}", server.drain_timeout)),
         ("[server.limits]", format!("{:?}", server.limits)),
+        ("[server.limits] request_addresses_max", config.requests.addresses_max.to_string()),
         (
             "[admin] top_objects or top_sample",
             format!("{:?}", config.admin.as_ref().map(|admin| (admin.top_objects, admin.top_sample))),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 use toml::Spanned;
 
+use crate::domain::rate::Rate;
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
@@ -18,7 +19,7 @@ use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
 
 use super::fault::Judge;
-use super::{Admin, Cache, Config, Log, disk, file, fleet, property, protection};
+use super::{Admin, Cache, Config, Log, Requests, disk, file, fleet, property, protection};
 
 /// A window that is smaller would be full with every piece.
 const READER_WINDOW_BYTES_MIN: u64 = 64 << 10;
@@ -111,6 +112,7 @@ pub fn accept(
         trusted_proxies,
         client_address_header: header?,
         statuses,
+        requests: requests(&typed.server.limits, judge),
         admin,
         log,
         disk,
@@ -297,6 +299,21 @@ fn alt_svc(server: &file::Server) -> Option<HeaderValue> {
     (seconds > 0).then(|| HeaderValue::try_from(format!("h3=\":{port}\"; ma={seconds}")).ok()).flatten()
 }
 
+fn requests(typed: &file::Limits, judge: &mut Judge) -> Requests {
+    let burst = *typed.requests_per_address_burst.get_ref();
+    if burst > 0 && typed.requests_per_address == 0 {
+        judge.fault(
+            typed.requests_per_address_burst.span(),
+            format!("requests_per_address_burst = {burst} limits nothing without requests_per_address"),
+            "add requests_per_address, the requests a second that an address may make",
+        );
+    }
+    Requests {
+        rate: Rate::new(typed.requests_per_address, burst),
+        addresses_max: typed.request_addresses_max,
+    }
+}
+
 fn limits(server: &file::Server) -> Limits {
     let typed = &server.limits;
     let clamp = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -331,6 +348,7 @@ fn limits(server: &file::Server) -> Limits {
         },
         connections_max: (typed.connections_max > 0).then_some(typed.connections_max),
         connections_per_address_max: typed.connections_per_address,
+        streams_per_address_max: typed.streams_per_address,
     }
 }
 

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::rate::Rate;
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
@@ -48,6 +49,7 @@ pub struct Config {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     pub client_address_header: http::HeaderName,
     pub statuses: Statuses,
+    pub requests: Requests,
     pub admin: Option<Admin>,
     pub log: Log,
     pub cache: Cache,
@@ -60,6 +62,15 @@ pub struct Config {
     pub summary: Vec<String>,
     /// What works and should not stay so: a key in the configuration itself, say.
     pub warnings: Vec<String>,
+}
+
+/// How many requests an address may make.
+#[derive(Clone, Copy, Debug)]
+pub struct Requests {
+    /// `None` for as many as it likes.
+    pub rate: Option<Rate>,
+    /// Addresses that are remembered.
+    pub addresses_max: usize,
 }
 
 /// The operators' listener.

@@ -8,6 +8,7 @@ pub mod network;
 pub mod origin_auth;
 pub mod policy;
 pub mod protection;
+pub mod rate;
 pub mod revocation;
 pub mod rule;
 pub mod session;

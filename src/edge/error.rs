@@ -1,5 +1,7 @@
 //! Every way in which a request can fail, and the one place that chooses its status.
 
+use std::time::Duration;
+
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
 
@@ -58,6 +60,8 @@ pub enum EdgeError {
     Join(#[from] JoinError),
     #[error("the request's body is over {0} bytes")]
     BodyTooLarge(u64),
+    #[error("its address makes too many requests")]
+    TooManyRequests(Duration),
     #[error("nothing is stored, and the request forbids to ask the origin")]
     NotStored,
 }
@@ -111,6 +115,7 @@ impl EdgeError {
                 | OriginError::WrongPart(_)
                 | OriginError::Redirects(_) => StatusCode::BAD_GATEWAY,
             },
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::FleetAway | Self::Join(JoinError::Crowded(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Join(JoinError::Late(_)) | Self::NotStored => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -134,6 +139,7 @@ impl EdgeError {
             Self::Denied(reason) => Some(*reason),
             Self::Method => Some(Reason::Method),
             Self::Ruled(_) => Some(Reason::Rule),
+            Self::TooManyRequests(_) => Some(Reason::RequestRate),
             Self::Elsewhere { reason, .. } => *reason,
             Self::UnknownHost
             | Self::FleetAway
@@ -165,6 +171,7 @@ impl EdgeError {
             | Self::Path(_)
             | Self::Denied(_)
             | Self::Ruled(_)
+            | Self::TooManyRequests(_)
             | Self::BodyTooLarge(_) => "refused",
             Self::Elsewhere { .. } | Self::Location => "redirect",
             Self::Origin(error) => match &**error {
@@ -215,6 +222,10 @@ impl EdgeError {
         }
         if matches!(self, Self::FleetAway) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Self::TooManyRequests(wait) = self {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -19,6 +19,7 @@ pub mod property;
 pub mod purge_order;
 pub mod purging;
 pub mod question;
+pub mod rate;
 pub mod reading;
 pub mod record;
 pub mod resting;
@@ -39,6 +40,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
+use crate::domain::rate::Rate;
 use crate::domain::token::key::Secret;
 use crate::fleet::Fleet;
 use crate::geo::Geo;
@@ -54,6 +56,7 @@ use host::HostTable;
 use objects::Objects;
 use obtain::Object;
 use property::Property;
+use rate::Rates;
 
 /// An edge: its properties and what they share.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub struct Edge {
     pub flights: Arc<Flights<Result<Object, EdgeError>>>,
     /// Objects that are not sliced, as was found out of late, and those that are fetched as a whole.
     pub ways: Recent,
+    /// How many requests addresses make, where that is limited.
+    pub rates: Rates,
     /// How long a request waits for a fetch that it shares with others.
     pub wait: Duration,
     /// What is shared with other edges: revocations, seats, one-time tokens.
@@ -87,6 +92,8 @@ pub struct Terms {
     pub operator_token: Option<Secret>,
     /// For requests that no property answers for.
     pub statuses: Statuses,
+    /// How many requests an address may make; `None` for as many as it likes.
+    pub rate: Option<Rate>,
 }
 
 impl Terms {

@@ -62,6 +62,7 @@ pub fn count_error(property: &Property, error: &EdgeError) {
         | EdgeError::Ruled(_)
         | EdgeError::Elsewhere { .. }
         | EdgeError::Location
+        | EdgeError::TooManyRequests(_)
         | EdgeError::Join(_)
         | EdgeError::NotStored => 0,
         EdgeError::BodyTooLarge(_) => metrics.request_bodies_refused.inc(),

@@ -15,6 +15,7 @@ use crate::domain::cache::invalidation::is_safe;
 use crate::domain::headers::cors::Cors;
 use crate::domain::headers::forwarding::{self, Viewer};
 use crate::domain::policy::Admission;
+use crate::domain::rate::Rate;
 use crate::domain::rule::location::Asked;
 use crate::domain::rule::token::TokenResult;
 use crate::domain::rule::{Facts, Whereabouts};
@@ -62,6 +63,7 @@ pub(super) struct Caller<'a> {
     is_trusted: bool,
     pub(super) now: Duration,
     geo: &'a Geo,
+    rate: Option<Rate>,
     purges: PurgesThen<'a>,
 }
 
@@ -150,6 +152,7 @@ impl Edge {
         course: &mut Course,
         report: &mut CacheStatus<'static>,
     ) -> Result<Response<Body>, EdgeError> {
+        self.rates.judge(caller.client, caller.rate, caller.now)?;
         if parts.method == Method::OPTIONS {
             record.kind = Kind::Preflight;
             *report = CacheStatus::made_here("options");
@@ -287,7 +290,8 @@ fn caller<'a>(
     let forwarded_https =
         is_trusted && parts.headers.get(forwarding::X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
     let scheme = if peer.tls.is_some() || forwarded_https { "https" } else { "http" };
-    Caller { authority, host, port, scheme, client, is_trusted, now, geo: &terms.geo, purges }
+    let (geo, rate) = (&*terms.geo, terms.rate);
+    Caller { authority, host, port, scheme, client, is_trusted, now, geo, rate, purges }
 }
 
 /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.

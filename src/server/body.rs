@@ -8,18 +8,25 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::activity::Activity;
+use super::slots::StreamPlace;
 
 /// A request that is being answered, from its head to the last byte of its body.
 #[derive(Debug)]
 pub(super) struct InFlight {
     activity: Arc<Activity>,
     is_held_back: bool,
+    place: StreamPlace,
 }
 
 impl InFlight {
     /// To be made once for each [`Activity::begin_request`].
     pub(super) fn new(activity: Arc<Activity>) -> Self {
-        Self { activity, is_held_back: false }
+        Self { activity, is_held_back: false, place: StreamPlace::default() }
+    }
+
+    /// Gives `place` back when the request is over.
+    pub(super) fn keep(&mut self, place: StreamPlace) {
+        self.place = place;
     }
 
     fn hold_back(&mut self) {

@@ -29,7 +29,7 @@ use super::peer::{Peer, Protocol, TlsInfo};
 use super::protocol::{Driven, Streams, http1_builder, http2_builder};
 use super::service::Service;
 use super::settings::Settings;
-use super::slots::Slot;
+use super::slots::{AddressStreams, Slot};
 use super::stream::{FirstBytes, Stream, Transport};
 use super::watch::{Expiry, Watch};
 
@@ -80,13 +80,17 @@ pub(super) async fn serve<H, F, B>(
 {
     let opening = Box::pin(open(Arc::clone(&shared), accepted, tls));
     if let Some(Some(opened)) = shared.drain.token().run_until_cancelled(opening).await {
-        speak(&shared, opened).await;
+        speak(&shared, opened, &slot).await;
     }
     drop(slot);
 }
 
 /// The connection's life in its protocol.
-fn speak<H, F, B>(shared: &Arc<Shared<H>>, opened: Opened) -> Pin<Box<dyn Future<Output = ()> + Send>>
+fn speak<H, F, B>(
+    shared: &Arc<Shared<H>>,
+    opened: Opened,
+    slot: &Slot,
+) -> Pin<Box<dyn Future<Output = ()> + Send>>
 where
     H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -96,6 +100,8 @@ where
     let Opened { transport, first, peer } = opened;
     let activity = Arc::new(Activity::default());
     let protocol = peer.protocol;
+    // A connection of HTTP/1.1 has one request at a time, and connections are counted.
+    let streams = if protocol == Protocol::H1 { AddressStreams::default() } else { slot.streams() };
     let scanner = (protocol == Protocol::H1).then(|| Scanner::new(&shared.settings.limits));
     let memory_file = match transport {
         Transport::Plain(_) => shared.settings.memory_file.clone(),
@@ -106,6 +112,7 @@ where
         shared: Arc::clone(shared),
         activity: Arc::clone(&activity),
         peer: Arc::new(peer),
+        streams,
     });
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let request = request.map(RequestBody::Hyper);

@@ -51,10 +51,12 @@ pub enum Refusal {
     BareLineFeed,
     #[error("a header of HTTP/1.1's connections stands in HTTP/3")]
     ConnectionField,
+    #[error("its address has too many streams")]
+    TooManyStreams,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TargetTooLong,
         Self::HeaderLineTooLong,
         Self::HeaderSectionTooLarge,
@@ -73,6 +75,7 @@ impl Refusal {
         Self::FoldedLine,
         Self::BareLineFeed,
         Self::ConnectionField,
+        Self::TooManyStreams,
     ];
 
     pub fn status(self) -> StatusCode {
@@ -82,6 +85,7 @@ impl Refusal {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::TargetForm
             | Self::Fragment
             | Self::HostMissing
@@ -119,6 +123,7 @@ impl Refusal {
             Self::FoldedLine => "folded_line",
             Self::BareLineFeed => "bare_line_feed",
             Self::ConnectionField => "connection_field",
+            Self::TooManyStreams => "too_many_streams",
         }
     }
 }

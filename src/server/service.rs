@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::header::{ALLOW, ALT_SVC, CACHE_CONTROL, CONNECTION};
+use http::header::{ALLOW, ALT_SVC, CACHE_CONTROL, CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 
@@ -13,12 +13,14 @@ use super::connection::Shared;
 use super::door::{self, Refusal};
 use super::incoming::RequestBody;
 use super::peer::{Peer, Protocol};
+use super::slots::AddressStreams;
 
 /// One connection's.
 pub(super) struct Service<H> {
     pub(super) shared: Arc<Shared<H>>,
     pub(super) activity: Arc<Activity>,
     pub(super) peer: Arc<Peer>,
+    pub(super) streams: AddressStreams,
 }
 
 impl<H> Service<H> {
@@ -26,7 +28,7 @@ impl<H> Service<H> {
         &self,
         request: Request<RequestBody>,
         number: u32,
-        in_flight: InFlight,
+        mut in_flight: InFlight,
     ) -> Response<ResponseBody<B>>
     where
         H: Fn(Request<RequestBody>, Arc<Peer>) -> F,
@@ -41,6 +43,7 @@ impl<H> Service<H> {
                 door::check(&request, request.body().is_end_stream(), &settings.limits)
             }
         };
+        let verdict = verdict.and_then(|()| self.streams.take()).map(|place| in_flight.keep(place));
         if let Err(refusal) = verdict {
             counters.count_refusal(refusal);
             tracing::debug!(address = %self.peer.address, %refusal, "refused at the door");
@@ -66,6 +69,9 @@ pub(super) fn refuse(refusal: Refusal, is_h1: bool) -> Response<()> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if refusal == Refusal::Method {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    }
+    if refusal == Refusal::TooManyStreams {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if is_h1 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -79,6 +79,8 @@ pub struct Limits {
     pub connections_max: Option<usize>,
     /// Connections of one IPv4 address or one IPv6 /64.
     pub connections_per_address_max: usize,
+    /// Streams of HTTP/2 and HTTP/3 at once, over all connections of one IPv4 address or IPv6 /64; 0 for as many as these allow.
+    pub streams_per_address_max: u32,
 }
 
 /// Limits within one HTTP/2 connection.
@@ -141,6 +143,7 @@ impl Default for Limits {
             h3: H3Limits::default(),
             connections_max: None,
             connections_per_address_max: 256,
+            streams_per_address_max: 2_048,
         }
     }
 }

@@ -1,18 +1,28 @@
-//! Places for connections: so many in all, so many for one address.
+//! Places for connections: so many in all, so many for one address; and for the streams of all connections of an address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::counters::ConnectionCounters;
+use super::door::Refusal;
 use super::settings::Limits;
 
 #[derive(Debug)]
 pub(super) struct Slots {
     total_max: u64,
     per_address_max: u32,
-    by_address: Mutex<HashMap<IpAddr, u32>>,
+    streams_per_address_max: u32,
+    by_address: Mutex<HashMap<IpAddr, Share>>,
     counters: Arc<ConnectionCounters>,
+}
+
+/// What an address has.
+#[derive(Debug, Default)]
+struct Share {
+    connections: u32,
+    streams: Arc<AtomicU32>,
 }
 
 /// A connection's place; given back when dropped.
@@ -20,6 +30,7 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     slots: Arc<Slots>,
     address: IpAddr,
+    streams: Arc<AtomicU32>,
 }
 
 impl Slots {
@@ -27,6 +38,7 @@ impl Slots {
         Self {
             total_max: limits.connections_max() as u64,
             per_address_max: u32::try_from(limits.connections_per_address_max).unwrap_or(u32::MAX),
+            streams_per_address_max: limits.streams_per_address_max,
             by_address: Mutex::default(),
             counters,
         }
@@ -41,23 +53,58 @@ impl Slots {
             self.counters.refused_by_total.increment();
             return None;
         }
-        let taken = by_address.entry(address).or_insert(0);
-        if *taken >= self.per_address_max {
+        if by_address.get(&address).map_or(0, |share| share.connections) >= self.per_address_max {
             self.counters.refused_by_address.increment();
             return None;
         }
-        *taken += 1;
+        let share = by_address.entry(address).or_default();
+        share.connections += 1;
         self.counters.open.increment();
-        Some(Slot { slots: Arc::clone(self), address })
+        Some(Slot { slots: Arc::clone(self), address, streams: Arc::clone(&share.streams) })
+    }
+}
+
+impl Slot {
+    /// The streams of its address.
+    pub(super) fn streams(&self) -> AddressStreams {
+        let max = self.slots.streams_per_address_max;
+        AddressStreams((max > 0).then(|| (Arc::clone(&self.streams), max)))
+    }
+}
+
+/// The streams of an address over all its connections, and their limit; the default counts nothing.
+#[derive(Debug, Default)]
+pub(super) struct AddressStreams(Option<(Arc<AtomicU32>, u32)>);
+
+/// A stream's place; given back when dropped.
+#[derive(Debug, Default)]
+pub(super) struct StreamPlace(Option<Arc<AtomicU32>>);
+
+impl AddressStreams {
+    pub(super) fn take(&self) -> Result<StreamPlace, Refusal> {
+        let Some((taken, max)) = &self.0 else { return Ok(StreamPlace(None)) };
+        if taken.fetch_add(1, Ordering::Relaxed) >= *max {
+            taken.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::TooManyStreams);
+        }
+        Ok(StreamPlace(Some(Arc::clone(taken))))
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        if let Some(taken) = &self.0 {
+            taken.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut by_address = self.slots.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = by_address.get_mut(&self.address) {
-            *taken -= 1;
-            if *taken == 0 {
+        if let Some(share) = by_address.get_mut(&self.address) {
+            share.connections -= 1;
+            if share.connections == 0 {
                 by_address.remove(&self.address);
             }
         }
@@ -109,6 +156,29 @@ mod tests {
         let _first = slots.take(address("2001:db8:0:1::1")).unwrap();
         assert!(slots.take(address("2001:db8:0:1:ffff::2")).is_none());
         assert!(slots.take(address("2001:db8:0:2::1")).is_some());
+    }
+
+    #[test]
+    fn connections_of_an_address_share_its_streams() {
+        let limits = Limits { streams_per_address_max: 2, ..Limits::default() };
+        let slots = Arc::new(Slots::new(&limits, Arc::default()));
+        let [one, two, other] =
+            ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map(|text| slots.take(address(text)).unwrap());
+        let first = one.streams().take().unwrap();
+        let _second = two.streams().take().unwrap();
+        assert_eq!(one.streams().take().unwrap_err(), Refusal::TooManyStreams);
+        other.streams().take().unwrap();
+        drop(first);
+        two.streams().take().unwrap();
+    }
+
+    #[test]
+    fn streams_are_not_counted_where_there_is_no_limit() {
+        let limits = Limits { streams_per_address_max: 0, ..Limits::default() };
+        let slot = Arc::new(Slots::new(&limits, Arc::default())).take(address("192.0.2.1")).unwrap();
+        let places: Vec<_> = (0..10_000).map(|_| slot.streams().take().unwrap()).collect();
+        assert_eq!(slot.streams.load(Ordering::Relaxed), 0);
+        drop(places);
     }
 
     #[test]

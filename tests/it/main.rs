@@ -32,6 +32,7 @@ mod playlists;
 mod prefetch;
 mod protection;
 mod purge;
+mod rates;
 mod refusals;
 mod reload;
 mod revocation;

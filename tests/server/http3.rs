@@ -225,6 +225,18 @@ async fn connections_of_http3_count_against_the_same_limit() {
 }
 
 #[tokio::test]
+async fn streams_of_http3_count_against_those_of_their_address() {
+    let (server, root) = http3(Limits { streams_per_address_max: 1, ..Limits::default() });
+    let mut holding = connect(&server, &root).await;
+    let held = tokio::spawn(async move { holding.ask(request("/gate")).await });
+    server.arrived.acquire().await.unwrap().forget();
+    let mut peer = connect(&server, &root).await;
+    assert_eq!(peer.ask(request("/a")).await.0.status(), 429);
+    server.gate.add_permits(1);
+    assert_eq!(within(held).await.unwrap().1, "through the gate");
+}
+
+#[tokio::test]
 async fn an_unproven_address_has_to_come_back_where_told() {
     let limits = Limits { h3: H3Limits { unproven_max: 0, ..H3Limits::default() }, ..Limits::default() };
     let (server, root) = http3(limits);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use sluicegate::server::door::Refusal;
 use sluicegate::server::settings::{H2Limits, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -102,6 +103,44 @@ async fn one_address_has_only_its_share_of_connections() {
     until(|| server.counters.open.value() == 1).await;
     let request = b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     assert!(exchange(server.http, request).await.ends_with("hello /a"));
+}
+
+#[tokio::test]
+async fn streams_of_an_address_are_limited_over_all_its_connections() {
+    let server = start(with_limits(Limits { streams_per_address_max: 2, ..Limits::default() }));
+    let (mut first, _one) = h2_client(TcpStream::connect(server.http).await.unwrap()).await;
+    let (mut second, _two) = h2_client(TcpStream::connect(server.http).await.unwrap()).await;
+    let held = [first.send_request(get("http://h/gate")), second.send_request(get("http://h/gate"))]
+        .map(tokio::spawn);
+    server.arrived.acquire_many(2).await.unwrap().forget();
+    let refused = within(first.send_request(get("http://h/a"))).await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), refused.headers()["retry-after"].as_bytes()),
+        (429, b"1".as_slice())
+    );
+    assert_eq!(server.counters.refused(Refusal::TooManyStreams), 1);
+    // A connection of HTTP/1.1 has one request at a time, and connections are limited.
+    let plain = exchange(server.http, b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    assert!(plain.ends_with("hello /a"), "{plain}");
+    server.gate.add_permits(2);
+    for stream in held {
+        let response = within(stream).await.unwrap().unwrap();
+        assert_eq!(text(response).await, "through the gate");
+    }
+    let response = within(second.send_request(get("http://h/a"))).await.unwrap();
+    assert_eq!(text(response).await, "hello /a");
+}
+
+#[tokio::test]
+async fn a_stream_that_its_client_resets_gives_its_place_back() {
+    let server = start(with_limits(Limits { streams_per_address_max: 1, ..Limits::default() }));
+    let (mut client, _connection) = h2_client(TcpStream::connect(server.http).await.unwrap()).await;
+    let held = tokio::spawn(client.send_request(get("http://h/gate")));
+    server.arrived.acquire().await.unwrap().forget();
+    held.abort();
+    // The reset is on its way before the next request, but its stream's task may end later.
+    let freed = async { while client.send_request(get("http://h/a")).await.unwrap().status() == 429 {} };
+    within(freed).await;
 }
 
 #[tokio::test]

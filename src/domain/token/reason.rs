@@ -26,11 +26,13 @@ pub enum Reason {
     PlaylistNotListed,
     /// A rule of the property refused.
     Rule,
+    /// The address makes too many requests.
+    RequestRate,
 }
 
 impl Reason {
     /// Every reason, for metrics that are resolved at start.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoToken,
         Self::Malformed,
         Self::DuplicateToken,
@@ -50,6 +52,7 @@ impl Reason {
         Self::Method,
         Self::PlaylistNotListed,
         Self::Rule,
+        Self::RequestRate,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -73,6 +76,7 @@ impl Reason {
             Self::Method => "method",
             Self::PlaylistNotListed => "playlist_not_listed",
             Self::Rule => "rule",
+            Self::RequestRate => "request_rate",
         }
     }
 }

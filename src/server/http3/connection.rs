@@ -40,7 +40,7 @@ pub(super) async fn serve<H, F, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let drain = shared.drain.token().clone();
-    let opened = drain.run_until_cancelled(Box::pin(open(&shared, connecting, local))).await;
+    let opened = drain.run_until_cancelled(Box::pin(open(&shared, connecting, local, &slot))).await;
     drop(unproven);
     if let Some(Some((context, http3))) = opened {
         let facts = Arc::clone(&context.facts);
@@ -56,6 +56,7 @@ async fn open<H>(
     shared: &Arc<Shared<H>>,
     connecting: Connecting,
     local: SocketAddr,
+    slot: &Slot,
 ) -> Option<(Arc<Context<H>>, Http3)> {
     let (limits, counters) = (&shared.settings.limits, &shared.counters);
     let address = connecting.remote_address();
@@ -92,7 +93,8 @@ async fn open<H>(
         return None;
     };
     let http3 = http3.inspect_err(|error| tracing::debug!(%address, %error, "no HTTP/3 over QUIC")).ok()?;
-    Some((Arc::new(Context { shared: Arc::clone(shared), quic, peer, facts }), http3))
+    let context = Context { shared: Arc::clone(shared), quic, peer, facts, streams: slot.streams() };
+    Some((Arc::new(context), http3))
 }
 
 fn allowed(limits: &Limits) -> Allowed {

@@ -17,6 +17,7 @@ use super::super::door::{self, Refusal};
 use super::super::incoming::RequestBody;
 use super::super::peer::Peer;
 use super::super::service::refuse;
+use super::super::slots::AddressStreams;
 use super::body::ReceivedBody;
 use super::pace::{Pace, Slow};
 use super::quic::{self, Accepted, Facts, RecvStream, SendStream, Stopped, code_of};
@@ -27,6 +28,7 @@ pub(super) struct Context<H> {
     pub(super) quic: quinn::Connection,
     pub(super) peer: Arc<Peer>,
     pub(super) facts: Arc<Facts>,
+    pub(super) streams: AddressStreams,
 }
 
 impl<H> Context<H> {
@@ -80,19 +82,23 @@ pub(super) async fn serve<H, F, B>(
     };
     let Some((request, mut send)) = head else { return };
     let verdict = check_fields(request.headers())
-        .and_then(|()| door::check(&request, request.body().is_end_stream(), &settings.limits));
+        .and_then(|()| door::check(&request, request.body().is_end_stream(), &settings.limits))
+        .and_then(|()| context.streams.take());
     let mut outgoing = Outgoing {
         pace: Pace::new(&settings.limits, &context.facts),
         is_head: request.method() == Method::HEAD,
         context: &context,
     };
-    if let Err(refusal) = verdict {
-        counters.count_refusal(refusal);
-        tracing::debug!(address = %peer.address, %refusal, "refused at the door");
-        let response = refuse(refusal, false).map(|()| http_body_util::Empty::<Bytes>::new());
-        let _ = outgoing.send(&mut send, response, &mut stopped).await;
-        return;
-    }
+    let _place = match verdict {
+        Ok(place) => place,
+        Err(refusal) => {
+            counters.count_refusal(refusal);
+            tracing::debug!(address = %peer.address, %refusal, "refused at the door");
+            let response = refuse(refusal, false).map(|()| http_body_util::Empty::<Bytes>::new());
+            let _ = outgoing.send(&mut send, response, &mut stopped).await;
+            return;
+        }
+    };
     counters.h3_requests.increment();
     let answered = tokio::select! {
         response = (context.shared.handler)(request, peer) => response,
