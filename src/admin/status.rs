@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::edge::Edge;
+use crate::telemetry::build::COMMIT;
 
 use super::control::{Configuration, Connections, Listeners};
 use super::{Admin, Answer, json};
@@ -110,9 +111,6 @@ pub(super) fn answer(admin: &Admin) -> Answer {
     };
     json(StatusCode::OK, &status)
 }
-
-/// The commit that the program was built from, where the build said so.
-const COMMIT: Option<&str> = option_env!("SLUICEGATE_COMMIT");
 
 /// Origins none of whose servers is asked.
 fn origins_out(edge: &Edge) -> Vec<String> {

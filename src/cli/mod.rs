@@ -18,13 +18,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::clock::Clock;
+use crate::telemetry::build::VERSION;
 
 /// Access control at the edge for HLS video
 ///
 /// Sluicegate stands in front of an HLS origin. It verifies the access token of a viewer's first request, mints a
 /// session token, puts it on every URI of the playlists or in a cookie, and verifies it on every request that follows.
 #[derive(Debug, Parser)]
-#[command(name = "sluicegate", version, max_term_width = 110)]
+#[command(name = "sluicegate", version = VERSION, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
