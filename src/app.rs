@@ -36,6 +36,7 @@ use crate::server::door::Refusal;
 use crate::server::incoming::RequestBody;
 use crate::server::listen::{Bound, ServerError, bind};
 use crate::server::peer::Peer;
+use crate::server::proxy_protocol;
 use crate::server::settings::Settings;
 use crate::store;
 use crate::store::fills::{self, Fills};
@@ -236,7 +237,7 @@ impl App {
                 reloader.run(watches_files, shutdown.clone()).await;
             }
         };
-        let public = self.public.run(handler, self.counters, shutdown.clone());
+        let public = Box::pin(self.public.run(handler, self.counters, shutdown.clone()));
         let fleet = self.edge.fleet.clone();
         let has_ended = CancellationToken::new();
         let serving = async {
@@ -318,7 +319,10 @@ fn export(
     log: &AccessLog,
 ) {
     type Pick = fn(&ConnectionCounters) -> u64;
-    let counts: [(&str, &str, Pick); 18] = [
+    let counts: [(&str, &str, Pick); 19] = [
+        ("proxy_protocol_headers", "Headers of the PROXY protocol that were taken", |of| {
+            of.proxy_headers.value()
+        }),
         ("http3_connections_accepted", "Connections accepted over HTTP/3, also among all", |of| {
             of.h3_accepted.value()
         }),
@@ -365,6 +369,14 @@ fn export(
             &name,
             "Requests refused at the door",
             Box::new(move || counters.refused(refusal)),
+        );
+    }
+    for refusal in proxy_protocol::Refusal::ALL {
+        let counters = counters.clone();
+        metrics.export_count(
+            &format!("proxy_protocol_refusals_{}", refusal.name()),
+            "Connections closed for want of a good header of the PROXY protocol",
+            Box::new(move || counters.proxy_refused(refusal)),
         );
     }
     let open = counters.clone();

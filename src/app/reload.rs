@@ -84,6 +84,7 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("[server] http", format!("{:?}", server.http)),
         ("[server] https", format!("{:?}", server.https)),
+        ("[server] proxy_protocol or proxy_protocol_from", format!("{:?}", server.proxy_protocol)),
         ("[server] http3 or http3_advertise", format!("{:?}", (&server.http3, &server.alt_svc))),
         ("[server] h2c", server.h2c.to_string()),
         ("[server] workers", config.workers.to_string()),

@@ -13,6 +13,7 @@ use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
 use crate::edge::host::HostTable;
 use crate::lab::origin::Streams;
+use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::settings::{H2Limits, H3Limits, Limits, Settings};
 use crate::server::tls::{Certificates, TlsPolicy};
 use crate::telemetry::access_log;
@@ -39,13 +40,6 @@ pub fn accept(
         expired: StatusCode::FORBIDDEN,
     };
     let certificates = certificates(&typed, folder, judge, now, &mut warnings);
-    if !(typed.server.https.is_empty() && typed.server.http3.is_empty()) && typed.tls.certificate.is_empty() {
-        judge.fault(
-            0..0,
-            "[server] https or http3 is given and there is no certificate",
-            "add [[tls.certificate]] with cert and key, made for development by: sluicegate cert",
-        );
-    }
     let header = address_header(&typed.server.client_address_header, judge);
     let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
     let admin = typed.admin.as_ref().map(|typed| admin(typed, folder, judge, &mut warnings));
@@ -97,6 +91,7 @@ pub fn accept(
         server: Settings {
             alt_svc: alt_svc(&typed.server),
             limits: limits(&typed.server),
+            proxy_protocol: proxy_protocol(&typed.server, judge),
             http: typed.server.http,
             https: typed.server.https,
             http3: typed.server.http3,
@@ -215,6 +210,13 @@ fn certificates(
     now: Duration,
     warnings: &mut Vec<String>,
 ) -> Option<Arc<Certificates>> {
+    if !(typed.server.https.is_empty() && typed.server.http3.is_empty()) && typed.tls.certificate.is_empty() {
+        judge.fault(
+            0..0,
+            "[server] https or http3 is given and there is no certificate",
+            "add [[tls.certificate]] with cert and key, made for development by: sluicegate cert",
+        );
+    }
     let mut loaded = Vec::new();
     for pair in &typed.tls.certificate {
         let (cert, key) = (folder.join(pair.cert.get_ref()), folder.join(pair.key.get_ref()));
@@ -239,6 +241,32 @@ fn certificates(
             judge.fault(0..0, format!("[[tls.certificate]]: {error}"), "");
             None
         }
+    }
+}
+
+/// The listeners behind balancers that announce their clients, and those balancers.
+fn proxy_protocol(server: &file::Server, judge: &mut Judge) -> ProxyProtocol {
+    for address in &server.proxy_protocol {
+        if !server.http.contains(address.get_ref()) && !server.https.contains(address.get_ref()) {
+            judge.fault(
+                address.span(),
+                format!("proxy_protocol: nothing listens on \"{}\"", address.get_ref()),
+                "name an address as it stands in http or https",
+            );
+        }
+    }
+    if let Some(first) = server.proxy_protocol.first().filter(|_| server.proxy_protocol_from.is_empty()) {
+        judge.fault(
+            first.span(),
+            "proxy_protocol: nobody is trusted to announce clients",
+            "add proxy_protocol_from, the addresses or networks of the balancers",
+        );
+    }
+    ProxyProtocol {
+        listeners: server.proxy_protocol.iter().map(|address| *address.get_ref()).collect(),
+        trusted: networks(&server.proxy_protocol_from, judge),
+        header_timeout: server.limits.proxy_header_timeout.0,
+        header_bytes_max: server.limits.proxy_header.bytes(),
     }
 }
 

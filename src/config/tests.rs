@@ -89,6 +89,11 @@ fn values_of_the_wrong_kind_say_what_was_expected() {
         ("[server]\ndrain_timeout = \"500000000000y\"\n", "is longer than a hundred years"),
         ("[log]\nformat = \"xml\"\n", "unknown variant `xml`"),
         ("[server]\nhttp = [\"localhost\"]\n", "invalid socket address"),
+        ("[server]\nproxy_protocol = [\"127.0.0.1:8080\"]\n", "nobody is trusted to announce clients"),
+        (
+            "[server]\nproxy_protocol = [\"127.0.0.1:1\"]\nproxy_protocol_from = [\"::1\"]\n",
+            "nothing listens on",
+        ),
         ("[server]\ntrusted_proxies = [\"10.0.0.0/99\"]\n", "neither an address nor a network"),
     ] {
         let line = fault(&format!("{text}{PROPERTY}{KEY}"));

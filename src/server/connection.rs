@@ -27,6 +27,7 @@ use super::head::Scanner;
 use super::incoming::RequestBody;
 use super::peer::{Peer, Protocol, TlsInfo};
 use super::protocol::{Driven, Streams, http1_builder, http2_builder};
+use super::proxy_protocol::header::Announced;
 use super::service::Service;
 use super::settings::Settings;
 use super::slots::{AddressStreams, Slot};
@@ -53,6 +54,8 @@ pub(super) struct Accepted {
     pub(super) socket: TcpStream,
     pub(super) address: SocketAddr,
     pub(super) local: SocketAddr,
+    /// A header of the PROXY protocol comes first.
+    pub(super) is_announced: bool,
 }
 
 /// A socket that speaks a protocol.
@@ -71,14 +74,14 @@ pub(super) async fn serve<H, F, B>(
     shared: Arc<Shared<H>>,
     accepted: Accepted,
     tls: Option<Arc<ServerConfig>>,
-    slot: Slot,
+    mut slot: Slot,
 ) where
     H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let opening = Box::pin(open(Arc::clone(&shared), accepted, tls));
+    let opening = Box::pin(open(Arc::clone(&shared), accepted, tls, &mut slot));
     if let Some(Some(opened)) = shared.drain.token().run_until_cancelled(opening).await {
         speak(&shared, opened, &slot).await;
     }
@@ -141,8 +144,10 @@ async fn open<H>(
     shared: Arc<Shared<H>>,
     accepted: Accepted,
     tls: Option<Arc<ServerConfig>>,
+    slot: &mut Slot,
 ) -> Option<Opened> {
-    let Accepted { socket, address, local } = accepted;
+    let accepted = if accepted.is_announced { announced(&shared, accepted, slot).await? } else { accepted };
+    let Accepted { socket, address, local, .. } = accepted;
     let limits = &shared.settings.limits;
     let counters = &shared.counters;
     let Some(config) = tls else {
@@ -174,6 +179,22 @@ async fn open<H>(
     let tls = TlsInfo { sni: state.server_name().map(Box::from), version: state.protocol_version() };
     let peer = Peer { address, local, protocol, tls: Some(tls) };
     Some(Opened { transport: Transport::Tls(Box::new(session)), first: FirstBytes::default(), peer })
+}
+
+/// Takes the balancer's header off, and goes on with the ends that it announces.
+async fn announced<H>(shared: &Shared<H>, mut accepted: Accepted, slot: &mut Slot) -> Option<Accepted> {
+    let balancer = accepted.address;
+    let announced = shared.settings.proxy_protocol.announced(&mut accepted.socket).await;
+    let announced = announced.inspect_err(|refusal| {
+        shared.counters.count_proxy_refusal(*refusal);
+        tracing::debug!(%balancer, reason = refusal.name(), "no header of the PROXY protocol");
+    });
+    if let Announced::Client { source, destination } = announced.ok()? {
+        tracing::debug!(%balancer, client = %source, "announced by a balancer");
+        (accepted.address, accepted.local) = (source, destination);
+    }
+    shared.counters.proxy_headers.increment();
+    slot.name(accepted.address.ip()).then_some(accepted)
 }
 
 /// Waits for a plain socket's first bytes, before anything is allocated for it. They are read, not peeked at: a part of

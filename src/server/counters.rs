@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::door::Refusal;
+use super::proxy_protocol;
 
 /// A count that only grows, or a gauge where its field says so.
 #[derive(Debug, Default)]
@@ -60,13 +61,25 @@ pub struct ConnectionCounters {
     /// Bytes as HTTP sees them, of connections that have ended.
     pub bytes_read: Count,
     pub bytes_written: Count,
+    /// Headers of the PROXY protocol that were taken.
+    pub proxy_headers: Count,
     refusals: [Count; Refusal::ALL.len()],
+    proxy_refusals: [Count; proxy_protocol::Refusal::ALL.len()],
 }
 
 impl ConnectionCounters {
     /// Requests refused at the door for one reason.
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.refusals[refusal as usize].value()
+    }
+
+    /// Connections closed for want of a good header of the PROXY protocol, for one reason.
+    pub fn proxy_refused(&self, refusal: proxy_protocol::Refusal) -> u64 {
+        self.proxy_refusals[refusal as usize].value()
+    }
+
+    pub(super) fn count_proxy_refusal(&self, refusal: proxy_protocol::Refusal) {
+        self.proxy_refusals[refusal as usize].increment();
     }
 
     pub(super) fn count_refusal(&self, refusal: Refusal) {

@@ -20,6 +20,7 @@ use super::drain::Drain;
 use super::http3;
 use super::incoming::RequestBody;
 use super::peer::Peer;
+use super::proxy_protocol::Refusal;
 use super::settings::Settings;
 use super::slots::Slots;
 use super::tls::{self, TlsError};
@@ -138,10 +139,13 @@ impl Bound {
             drain: Drain::default(),
             tasks: tasks.clone(),
         });
+        let addresses = shared.settings.http.iter().chain(&shared.settings.https);
         let plain = self.http.into_iter().map(|listener| (listener, None));
         let secure = self.https.into_iter().map(|listener| (listener, self.tls.clone()));
-        for (listener, tls) in plain.chain(secure) {
-            tasks.spawn(accept(listener, tls, Arc::clone(&shared), Arc::clone(&slots)));
+        for ((listener, tls), address) in plain.chain(secure).zip(addresses) {
+            let is_announced = shared.settings.proxy_protocol.listeners.contains(address);
+            let way = Way { tls, is_announced };
+            tasks.spawn(accept(listener, way, Arc::clone(&shared), Arc::clone(&slots)));
         }
         for endpoint in self.http3 {
             tasks.spawn(http3::accept(endpoint, Arc::clone(&shared), Arc::clone(&slots)));
@@ -155,13 +159,17 @@ impl Bound {
     }
 }
 
-/// Accepts until shutdown; no error ends it.
-async fn accept<H, F, B>(
-    listener: TcpListener,
+/// How the connections of a listener begin.
+#[derive(Clone, Debug)]
+struct Way {
     tls: Option<Arc<ServerConfig>>,
-    shared: Arc<Shared<H>>,
-    slots: Arc<Slots>,
-) where
+    /// With a header of the PROXY protocol.
+    is_announced: bool,
+}
+
+/// Accepts until shutdown; no error ends it.
+async fn accept<H, F, B>(listener: TcpListener, way: Way, shared: Arc<Shared<H>>, slots: Arc<Slots>)
+where
     H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
@@ -173,7 +181,7 @@ async fn accept<H, F, B>(
         match accepted {
             Ok((socket, address)) => {
                 backoff = Backoff::default();
-                take_in(socket, address, tls.clone(), &shared, &slots);
+                take_in(socket, address, way.clone(), &shared, &slots);
             }
             // The client was gone before its turn.
             Err(error) if is_of_one_connection(&error) => {}
@@ -192,7 +200,7 @@ async fn accept<H, F, B>(
 fn take_in<H, F, B>(
     socket: TcpStream,
     address: SocketAddr,
-    tls: Option<Arc<ServerConfig>>,
+    Way { tls, is_announced }: Way,
     shared: &Arc<Shared<H>>,
     slots: &Arc<Slots>,
 ) where
@@ -202,10 +210,16 @@ fn take_in<H, F, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     shared.counters.accepted.increment();
+    if is_announced && !shared.settings.proxy_protocol.trusts(address.ip()) {
+        shared.counters.count_proxy_refusal(Refusal::Untrusted);
+        tracing::debug!(%address, "refused: not a trusted balancer");
+        return;
+    }
     // Dropped, the socket closes; there is no room to say why.
-    let Some(slot) = slots.take(address.ip()) else { return };
+    let slot = if is_announced { slots.take_unnamed() } else { slots.take(address.ip()) };
+    let Some(slot) = slot else { return };
     let Ok(local) = socket.local_addr() else { return };
-    let accepted = Accepted { socket, address, local };
+    let accepted = Accepted { socket, address, local, is_announced };
     shared.tasks.spawn(connection::serve(Arc::clone(shared), accepted, tls, slot));
 }
 

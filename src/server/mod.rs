@@ -1,7 +1,8 @@
 //! Listeners, TLS, HTTP versions, connection limits and drain; what answers a request is given as a handler.
 //!
-//! One task per connection. Its way: an accepted socket takes a slot (total, per address), does its TLS handshake, is
-//! given to hyper as HTTP/1.1 or HTTP/2, and is watched by one timer until it ends. HTTP/3 (`http3`) has its own way in. Requests that no handler should see
+//! One task per connection. Its way: an accepted socket takes a slot (total, per address), says whose it is where a balancer
+//! stands before it ([`proxy_protocol`]), does its TLS handshake, is given to hyper as HTTP/1.1 or HTTP/2, and is watched by
+//! one timer until it ends. HTTP/3 (`http3`) has its own way in. Requests that no handler should see
 //! are refused at the door: what only the bytes show by `head`, the rest by [`door`].
 //!
 //! Threats answered here: slow handshakes, heads and readers; idle connections; too many connections in all or of one
@@ -20,6 +21,7 @@ pub mod listen;
 mod outbox;
 pub mod peer;
 mod protocol;
+pub mod proxy_protocol;
 mod sending;
 mod service;
 pub mod settings;

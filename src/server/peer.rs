@@ -7,6 +7,7 @@ use rustls::ProtocolVersion;
 /// One connection's ends. Shared by all its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
+    /// The client's; as announced where a balancer speaks the PROXY protocol.
     pub address: SocketAddr,
     pub local: SocketAddr,
     pub protocol: Protocol,

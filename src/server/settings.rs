@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use crate::memory_file::MemoryFile;
 
+use super::proxy_protocol::ProxyProtocol;
 use super::tls::{Certificates, TlsPolicy};
 
 /// The listeners' settings. An `https` address needs `certificates`.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub h2c: bool,
     pub certificates: Option<Arc<Certificates>>,
     pub tls_policy: TlsPolicy,
+    /// Whom balancers announce, and where they may.
+    pub proxy_protocol: ProxyProtocol,
     pub limits: Limits,
     /// How long requests that run may go on once shutdown was asked for.
     pub drain_timeout: Duration,
@@ -40,6 +43,7 @@ impl Default for Settings {
             h2c: false,
             certificates: None,
             tls_policy: TlsPolicy::default(),
+            proxy_protocol: ProxyProtocol::default(),
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(30),
             memory_file: None,

@@ -29,7 +29,8 @@ struct Share {
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Arc<Slots>,
-    address: IpAddr,
+    /// `None` until it is known whose it is.
+    address: Option<IpAddr>,
     streams: Arc<AtomicU32>,
 }
 
@@ -46,25 +47,39 @@ impl Slots {
 
     /// A place for a connection from `address`, or `None`, counted by its reason.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
-        let address = group(address);
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.take_unnamed()?;
+        slot.name(address).then_some(slot)
+    }
+
+    /// A place for a connection of which it is not known yet whose it is. It counts in the total.
+    pub(super) fn take_unnamed(self: &Arc<Self>) -> Option<Slot> {
         // Under the lock, so that two listeners cannot both take the last place.
+        let _taking = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if self.counters.open.value() >= self.total_max {
             self.counters.refused_by_total.increment();
             return None;
         }
-        if by_address.get(&address).map_or(0, |share| share.connections) >= self.per_address_max {
-            self.counters.refused_by_address.increment();
-            return None;
-        }
-        let share = by_address.entry(address).or_default();
-        share.connections += 1;
         self.counters.open.increment();
-        Some(Slot { slots: Arc::clone(self), address, streams: Arc::clone(&share.streams) })
+        Some(Slot { slots: Arc::clone(self), address: None, streams: Arc::default() })
     }
 }
 
 impl Slot {
+    /// Says whose it is, once; `false`, counted, where `address` has its share already.
+    pub(super) fn name(&mut self, address: IpAddr) -> bool {
+        let address = group(address);
+        let mut by_address = self.slots.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_address.get(&address).map_or(0, |share| share.connections) >= self.slots.per_address_max {
+            self.slots.counters.refused_by_address.increment();
+            return false;
+        }
+        let share = by_address.entry(address).or_default();
+        share.connections += 1;
+        self.streams = Arc::clone(&share.streams);
+        self.address = Some(address);
+        true
+    }
+
     /// The streams of its address.
     pub(super) fn streams(&self) -> AddressStreams {
         let max = self.slots.streams_per_address_max;
@@ -101,11 +116,13 @@ impl Drop for StreamPlace {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut by_address = self.slots.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = by_address.get_mut(&self.address) {
-            share.connections -= 1;
-            if share.connections == 0 {
-                by_address.remove(&self.address);
+        if let Some(address) = &self.address {
+            let mut by_address = self.slots.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(share) = by_address.get_mut(address) {
+                share.connections -= 1;
+                if share.connections == 0 {
+                    by_address.remove(address);
+                }
             }
         }
         self.slots.counters.open.decrement();
@@ -179,6 +196,20 @@ mod tests {
         let places: Vec<_> = (0..10_000).map(|_| slot.streams().take().unwrap()).collect();
         assert_eq!(slot.streams.load(Ordering::Relaxed), 0);
         drop(places);
+    }
+
+    #[test]
+    fn a_connection_counts_in_the_total_before_it_is_known_whose_it_is() {
+        let slots = slots(2, 1);
+        let mut first = slots.take_unnamed().unwrap();
+        let mut second = slots.take_unnamed().unwrap();
+        assert!(slots.take_unnamed().is_none());
+        assert!(first.name(address("2001:db8::1")));
+        assert!(!second.name(address("2001:db8::2")));
+        drop(second);
+        assert_eq!((slots.counters.open.value(), slots.counters.refused_by_address.value()), (1, 1));
+        drop(first);
+        assert!(slots.by_address.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod access_token;
 mod admin;
 mod auth_token;
+mod balancers;
 mod bursts;
 mod cache_rules;
 mod carriers;

@@ -7,5 +7,6 @@ mod drain;
 mod floods;
 mod http3;
 mod limits;
+mod proxy_protocol;
 mod support;
 mod versions;

@@ -6,6 +6,7 @@ pub mod logged;
 pub mod mmdb;
 pub mod origin;
 pub mod player;
+pub mod program;
 pub mod redis;
 pub mod script;
 pub mod stage;

@@ -9,8 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// The variable that names the programs that are knowingly absent, separated by commas.
-const SKIP: &str = "SLUICEGATE_SKIP_PROGRAMS";
+use super::program::is_wanted;
 
 /// Ends with the test.
 pub struct Redis {
@@ -22,7 +21,7 @@ pub struct Redis {
 impl Redis {
     /// A server without data; none where it is knowingly absent.
     pub async fn start() -> Option<Self> {
-        if !is_wanted() {
+        if !is_wanted("redis-server", &["redis-server", "--version"]) {
             return None;
         }
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -108,16 +107,6 @@ impl Drop for Redis {
 
 /// Whether the tests with Redis are to run. Where it is missing without having been named as missing, they fail.
 #[expect(clippy::disallowed_methods, reason = "the runner of the tests says here what it could not install")]
-fn is_wanted() -> bool {
-    let skipped = std::env::var(SKIP).unwrap_or_default();
-    if skipped.split(',').any(|name| name.trim() == "redis-server") {
-        println!("not run: {SKIP} names redis-server");
-        return false;
-    }
-    let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
-    assert!(found.is_ok(), "redis-server is not installed; {SKIP}=redis-server skips this test");
-    true
-}
 
 /// A wire between an edge and its Redis.
 pub struct Wire {

@@ -63,6 +63,17 @@ pub async fn attempt(
     alpn: &[&str],
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let socket = TcpStream::connect(address).await.expect("the edge listens");
+    over(socket, authority, alpn, versions).await
+}
+
+/// The same over a socket that stands.
+pub async fn over(
+    socket: TcpStream,
+    authority: &Path,
+    alpn: &[&str],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority).expect("a certificate")).expect("an authority");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -72,7 +83,6 @@ pub async fn attempt(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let socket = TcpStream::connect(address).await.expect("the edge listens");
     let name = ServerName::try_from("localhost").expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, socket).await
 }
