@@ -123,7 +123,7 @@ async fn the_announced_address_is_the_one_that_is_judged() {
         let reply = get(port).await;
         assert_eq!(
             (reply.status, reply.reason().as_deref()),
-            (403, Some("address_blocked")),
+            (403, Some("ip_blocked")),
             "{}",
             reply.head
         );
