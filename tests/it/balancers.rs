@@ -121,12 +121,7 @@ async fn the_announced_address_is_the_one_that_is_judged() {
     let (_haproxy, ports) = haproxy(&servers, folder.path());
     for port in ports {
         let reply = get(port).await;
-        assert_eq!(
-            (reply.status, reply.reason().as_deref()),
-            (403, Some("ip_blocked")),
-            "{}",
-            reply.head
-        );
+        assert_eq!((reply.status, reply.reason().as_deref()), (403, Some("ip_blocked")), "{}", reply.head);
     }
     assert!(stage.origin.asked().is_empty());
 }
