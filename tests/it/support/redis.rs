@@ -105,9 +105,6 @@ impl Drop for Redis {
     }
 }
 
-/// Whether the tests with Redis are to run. Where it is missing without having been named as missing, they fail.
-#[expect(clippy::disallowed_methods, reason = "the runner of the tests says here what it could not install")]
-
 /// A wire between an edge and its Redis.
 pub struct Wire {
     pub address: SocketAddr,
