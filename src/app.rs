@@ -87,7 +87,6 @@ impl App {
         level: Level,
     ) -> Result<Self, AppError> {
         let (fixed, certificates) = (reload::fixed(&config), config.server.certificates.clone());
-        let challenges = certificates.as_ref().map(|all| all.challenges().clone()).unwrap_or_default();
         let terms = Terms::of(&mut config);
         let memory_file = config.cache.is_sent_by_the_kernel.then(|| memory_file(&config.cache)).flatten();
         config.server.memory_file.clone_from(&memory_file);
@@ -140,7 +139,6 @@ impl App {
             ways: Recent::new(fills::Limits::default().private_for),
             rates: Rates::new(config.requests.addresses_max),
             wait: config.cache.wait,
-            challenges,
             log,
             nobody,
         });

@@ -101,12 +101,7 @@ impl Edge {
         let terms = self.terms.load_full();
         let caller = caller(&terms, &parts, &peer, purges, self.clock.now());
         let mut record = Record::begin(&self.log, caller.now, request_id(&parts, &caller));
-        let mut response = if let Some(text) = self.challenges.text(parts.uri.path()) {
-            record.belongs_to(&"".into(), &self.nobody);
-            record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
-            report = CacheStatus::made_here("challenge");
-            answer::challenge(text)
-        } else if let Some(property) = terms.properties.select(caller.host, caller.port) {
+        let mut response = if let Some(property) = terms.properties.select(caller.host, caller.port) {
             let property = property.clone();
             record.belongs_to(&property.name, &property.metrics);
             let path = property.rules.access.path_for_logs(parts.uri.path());

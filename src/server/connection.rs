@@ -21,7 +21,6 @@ use tokio_util::task::TaskTracker;
 
 use super::activity::Activity;
 use super::body::InFlight;
-use super::challenges::ACME_TLS;
 use super::counters::ConnectionCounters;
 use super::drain::Drain;
 use super::head::Scanner;
@@ -176,10 +175,6 @@ async fn open<H>(
     };
     counters.tls_handshakes_done.increment();
     let (_, state) = session.get_ref();
-    // RFC 8737 §3: "Once the handshake is completed, the client MUST NOT exchange any further data with the server".
-    if state.alpn_protocol() == Some(ACME_TLS) {
-        return None;
-    }
     let protocol = if state.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
     let tls = TlsInfo { sni: state.server_name().map(Box::from), version: state.protocol_version() };
     let peer = Peer { address, local, protocol, tls: Some(tls) };

@@ -10,7 +10,6 @@
 
 mod activity;
 mod body;
-pub mod challenges;
 mod connection;
 pub mod counters;
 pub mod door;

@@ -1,8 +1,8 @@
 //! Certificates and the TLS configuration: read from files, chosen by server name, replaced while running.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,8 +14,6 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
-
-use super::challenges::{self, ACME_TLS, Challenges};
 
 /// What keeps a certificate from being used, with the file and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +41,6 @@ pub enum TlsError {
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
-    not_before: Duration,
     not_after: Duration,
 }
 
@@ -53,26 +50,9 @@ impl Certificate {
         &self.names
     }
 
-    /// From when it is valid, since the Unix epoch.
-    pub fn not_before(&self) -> Duration {
-        self.not_before
-    }
-
     /// When it expires, since the Unix epoch.
     pub fn not_after(&self) -> Duration {
         self.not_after
-    }
-
-    /// The server's own certificate, the first of the chain.
-    pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.key.cert.first()
-    }
-
-    /// The same, used for these of its names alone.
-    #[must_use]
-    pub fn only_for(mut self, names: &[String]) -> Self {
-        self.names.retain(|name| names.contains(name));
-        self
     }
 }
 
@@ -101,14 +81,11 @@ pub fn load_certificate(
         rustls::Error::InvalidCertificate(reason) => malformed(format!("{reason:?}")),
         other => TlsError::UnusableKey { path: key_path.to_owned(), reason: other.to_string() },
     })?;
-    let since_epoch =
-        |time: x509_parser::time::ASN1Time| Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0));
-    let (not_before, not_after) =
-        (since_epoch(parsed.validity().not_before), since_epoch(parsed.validity().not_after));
+    let not_after = Duration::from_secs(u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0));
     if not_after <= now {
         tracing::warn!(certificate = %certificate_path.display(), "the certificate has expired; renew it");
     }
-    Ok(Certificate { key: Arc::new(key), names: dns_names(&parsed), not_before, not_after })
+    Ok(Certificate { key: Arc::new(key), names: dns_names(&parsed), not_after })
 }
 
 fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
@@ -126,103 +103,41 @@ fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
 
 /// The certificates in use. They can be replaced at any time; connections that stand keep theirs.
 #[derive(Debug)]
-pub struct Certificates {
-    in_use: ArcSwap<ByName>,
-    sources: Mutex<Sources>,
-    challenges: Arc<Challenges>,
-}
+pub struct Certificates(ArcSwap<ByName>);
 
-/// Where the certificates come from.
-#[derive(Clone, Debug, Default)]
-struct Sources {
-    /// By files.
-    given: Vec<Certificate>,
-    managed: Managed,
-}
-
-/// Certificates that the process obtains itself, while it runs.
-#[derive(Clone, Debug, Default)]
-pub struct Managed {
-    pub certificates: Vec<Certificate>,
-    /// All names that they are to be for. One that has none yet is served none, rather than another name's.
-    pub names: HashSet<String>,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ByName {
-    default: Option<Arc<CertifiedKey>>,
+    default: Arc<CertifiedKey>,
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// By what stands after the asterisk and its dot.
     wildcard: HashMap<String, Arc<CertifiedKey>>,
-    managed: HashSet<String>,
 }
 
 impl Certificates {
     /// The first is the default, for clients that name no server or an unknown one. Of two certificates for one name the
     /// first is taken.
     pub fn new(certificates: &[Certificate]) -> Result<Self, TlsError> {
-        if certificates.is_empty() {
-            return Err(TlsError::NoneGiven);
-        }
-        Ok(Self::with_managed(certificates.to_vec()))
+        Ok(Self(ArcSwap::from_pointee(ByName::new(certificates)?)))
     }
 
-    /// The same, perhaps without any: others are obtained later.
-    pub fn with_managed(given: Vec<Certificate>) -> Self {
-        let sources = Sources { given, managed: Managed::default() };
-        Self {
-            in_use: ArcSwap::from_pointee(ByName::new(&sources)),
-            sources: Mutex::new(sources),
-            challenges: Arc::default(),
-        }
-    }
-
-    /// Takes over the certificates that were given to `other`, for new handshakes from now on.
+    /// Takes over the certificates that `other` has, for new handshakes from now on.
     pub fn adopt(&self, other: &Self) {
-        let given = other.sources().given.clone();
-        let mut sources = self.sources();
-        sources.given = given;
-        self.in_use.store(Arc::new(ByName::new(&sources)));
+        self.0.store(other.0.load_full());
     }
 
     /// For new handshakes from now on. On an error the ones in use stay.
     pub fn replace(&self, certificates: &[Certificate]) -> Result<(), TlsError> {
-        self.adopt(&Self::new(certificates)?);
+        self.0.store(Arc::new(ByName::new(certificates)?));
         Ok(())
-    }
-
-    /// Uses these beside those that were given, which go first, for new handshakes from now on.
-    pub fn manage(&self, managed: Managed) {
-        let mut sources = self.sources();
-        sources.managed = managed;
-        self.in_use.store(Arc::new(ByName::new(&sources)));
-    }
-
-    /// Those that were given.
-    pub fn given(&self) -> Vec<Certificate> {
-        self.sources().given.clone()
-    }
-
-    /// What authorities ask for while they verify names.
-    pub fn challenges(&self) -> &Arc<Challenges> {
-        &self.challenges
-    }
-
-    fn sources(&self) -> MutexGuard<'_, Sources> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ByName {
-    fn new(sources: &Sources) -> Self {
-        let Sources { given, managed } = sources;
-        let all = || given.iter().chain(&managed.certificates);
-        let mut by_name = Self {
-            default: all().next().map(|first| Arc::clone(&first.key)),
-            managed: managed.names.clone(),
-            ..Self::default()
-        };
-        for certificate in all() {
+    fn new(certificates: &[Certificate]) -> Result<Self, TlsError> {
+        let first = certificates.first().ok_or(TlsError::NoneGiven)?;
+        let mut by_name =
+            Self { default: Arc::clone(&first.key), exact: HashMap::new(), wildcard: HashMap::new() };
+        for certificate in certificates {
             for name in &certificate.names {
                 let (names, name) = match name.strip_prefix("*.") {
                     Some(parent) => (&mut by_name.wildcard, parent),
@@ -231,7 +146,7 @@ impl ByName {
                 names.entry(name.to_owned()).or_insert_with(|| Arc::clone(&certificate.key));
             }
         }
-        by_name
+        Ok(by_name)
     }
 
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
@@ -239,20 +154,14 @@ impl ByName {
         let parent = || name.split_once('.').map(|(_, parent)| parent);
         self.exact.get(name).or_else(|| self.wildcard.get(parent()?))
     }
-
-    fn choose(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        let Some(name) = name else { return self.default.as_ref() };
-        self.find(name).or_else(|| self.default.as_ref().filter(|_| !self.managed.contains(name)))
-    }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        if challenges::is_verification(&hello) {
-            return self.challenges.certificate(hello.server_name()?);
-        }
+        let by_name = self.0.load();
         // rustls gives the name in lower case.
-        self.in_use.load().choose(hello.server_name()).cloned()
+        let named = hello.server_name().and_then(|name| by_name.find(name));
+        Some(Arc::clone(named.unwrap_or(&by_name.default)))
     }
 }
 
@@ -275,8 +184,8 @@ impl TlsPolicy {
     }
 }
 
-/// The configuration of the https listeners: HTTP/2 before HTTP/1.1, and last what authorities verify names by. Made once
-/// for a process, so that its ticket keys, which rotate by themselves, serve all listeners.
+/// The configuration of the https listeners: HTTP/2 before HTTP/1.1. Made once for a process, so that
+/// its ticket keys, which rotate by themselves, serve all listeners.
 pub(super) fn server_config(
     certificates: Arc<Certificates>,
     policy: TlsPolicy,
@@ -285,7 +194,7 @@ pub(super) fn server_config(
         .with_protocol_versions(&policy.versions())?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), ACME_TLS.to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.send_tls13_tickets = 2;
     Ok(Arc::new(config))

@@ -9,5 +9,4 @@ mod http3;
 mod limits;
 mod proxy_protocol;
 mod support;
-mod verification;
 mod versions;
