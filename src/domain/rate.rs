@@ -7,10 +7,12 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::domain::network::customer;
 
 /// So many requests a second, and so many at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl Table {
 
     /// Takes a token for a request of `address`; where there is none, says how long it takes until there is.
     pub fn take(&self, address: IpAddr, rate: Rate, now: Duration) -> Result<(), Duration> {
-        let hash = self.hasher.hash_one(group(address)) | 1;
+        let hash = self.hasher.hash_one(customer(address)) | 1;
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         // The upper half: the lowest bit is always set.
         let place = usize::try_from(hash >> 32).unwrap_or(0) & (self.places.len() - 1);
@@ -98,17 +100,10 @@ impl Table {
     }
 }
 
-/// Whom an address counts as: itself for IPv4 (also when mapped into IPv6), its /64 for IPv6, which is the least that one
-/// customer is given.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1_700_000_000);

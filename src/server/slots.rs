@@ -1,9 +1,11 @@
 //! Places for connections: so many in all, so many for one address; and for the streams of all connections of an address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::network::customer;
 
 use super::counters::ConnectionCounters;
 use super::door::Refusal;
@@ -67,7 +69,7 @@ impl Slots {
 impl Slot {
     /// Says whose it is, once; `false`, counted, where `address` has its share already.
     pub(super) fn name(&mut self, address: IpAddr) -> bool {
-        let address = group(address);
+        let address = customer(address);
         let mut by_address = self.slots.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if by_address.get(&address).map_or(0, |share| share.connections) >= self.slots.per_address_max {
             self.slots.counters.refused_by_address.increment();
@@ -126,15 +128,6 @@ impl Drop for Slot {
             }
         }
         self.slots.counters.open.decrement();
-    }
-}
-
-/// Whom an address counts as: itself for IPv4 (also when mapped into IPv6), its /64 for IPv6, which is the least that
-/// one customer is given.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Networks become ranges, overlapping ones are joined, and a sorted list of ranges is searched by halves. IPv4-mapped IPv6
 //! is IPv4 on both sides, so that one spelling of an address is as good as the other.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -81,6 +81,15 @@ impl Networks {
 pub fn network(text: &str) -> Option<IpNet> {
     let net = text.parse::<IpNet>().ok();
     net.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(canonical)
+}
+
+/// Whom an address counts as: itself for IPv4 (also when mapped into IPv6), its /64 for IPv6, which is the least that one
+/// customer is given.
+pub fn customer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
 }
 
 /// A network of IPv4-mapped addresses as the IPv4 network that it is.
