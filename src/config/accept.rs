@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 use toml::Spanned;
 
+use crate::domain::network::Networks;
 use crate::domain::rate::Rate;
 use crate::domain::token::key::Secret;
 use crate::edge::error::Statuses;
@@ -264,7 +265,7 @@ fn proxy_protocol(server: &file::Server, judge: &mut Judge) -> ProxyProtocol {
     }
     ProxyProtocol {
         listeners: server.proxy_protocol.iter().map(|address| *address.get_ref()).collect(),
-        trusted: networks(&server.proxy_protocol_from, judge),
+        trusted: Networks::new(networks(&server.proxy_protocol_from, judge)),
         header_timeout: server.limits.proxy_header_timeout.0,
         header_bytes_max: server.limits.proxy_header.bytes(),
     }

@@ -210,7 +210,7 @@ fn take_in<H, F, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     shared.counters.accepted.increment();
-    if is_announced && !shared.settings.proxy_protocol.trusts(address.ip()) {
+    if is_announced && !shared.settings.proxy_protocol.trusted.contains(address.ip()) {
         shared.counters.count_proxy_refusal(Refusal::Untrusted);
         tracing::debug!(%address, "refused: not a trusted balancer");
         return;

@@ -9,13 +9,14 @@
 pub mod header;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::domain::network::Networks;
 
 use header::{Announced, Progress};
 
@@ -24,8 +25,8 @@ use header::{Announced, Progress};
 pub struct ProxyProtocol {
     /// Of the addresses that are listened on.
     pub listeners: Vec<SocketAddr>,
-    /// The networks of the balancers, IPv4-mapped ones as IPv4.
-    pub trusted: Vec<IpNet>,
+    /// The networks of the balancers.
+    pub trusted: Networks,
     /// From accepting a connection to the header's last byte.
     pub header_timeout: Duration,
     /// Of a header of version 2, what is skipped included.
@@ -64,11 +65,6 @@ impl Refusal {
 }
 
 impl ProxyProtocol {
-    pub(super) fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trusted.iter().any(|network| network.contains(&address))
-    }
-
     /// Takes the header off a connection, and not a byte more.
     pub(super) async fn announced(&self, socket: &mut TcpStream) -> Result<Announced, Refusal> {
         let read = timeout(self.header_timeout, read(socket, self.header_bytes_max)).await;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use sluicegate::domain::network::Networks;
 use sluicegate::server::proxy_protocol::{ProxyProtocol, Refusal};
 use sluicegate::server::settings::{Limits, Settings};
 use tokio::io::AsyncWriteExt;
@@ -21,7 +22,7 @@ fn announced(settings: Settings, trusted: &str) -> Settings {
     Settings {
         proxy_protocol: ProxyProtocol {
             listeners,
-            trusted: vec![trusted.parse().unwrap()],
+            trusted: Networks::new([trusted.parse().unwrap()]),
             header_timeout: Duration::from_secs(5),
             header_bytes_max: 512,
         },
