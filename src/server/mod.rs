@@ -17,6 +17,7 @@ mod drain;
 mod head;
 mod http3;
 pub mod incoming;
+mod least_rate;
 pub mod listen;
 mod outbox;
 pub mod peer;

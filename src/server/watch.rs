@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::activity::{Activity, Phase};
+use super::least_rate::LeastRate;
 use super::peer::Protocol;
 use super::settings::Limits;
 
@@ -37,16 +38,13 @@ pub(super) struct Watch {
     header_read_timeout: Duration,
     idle_timeout: Duration,
     stalled_write_timeout: Duration,
-    least_bytes_in_window: u64,
-    window: Duration,
+    least_rate: LeastRate,
     phase: Phase,
     mark: u64,
     /// When the phase began or last stepped forward.
     since: Instant,
-    /// Up to when waiting for the client is counted into `waited`.
+    /// Up to when waiting for the client is counted into `least_rate`.
     waiting_from: Instant,
-    waited: Duration,
-    written_at_window_start: u64,
     armed: Instant,
     is_registered: bool,
     end_by: Option<Instant>,
@@ -58,22 +56,16 @@ impl Watch {
             Protocol::H1 => limits.idle_timeout_h1,
             Protocol::H2 | Protocol::H3 => limits.idle_timeout_h2,
         };
-        // A window has to pass some time, or the timer would stand still on it.
-        let window = limits.least_rate_window.max(Duration::from_millis(100));
-        let window_millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         Self {
             protocol,
             header_read_timeout: limits.header_read_timeout,
             idle_timeout,
             stalled_write_timeout: limits.stalled_write_timeout,
-            least_bytes_in_window: limits.least_rate.saturating_mul(window_millis) / 1000,
-            window,
+            least_rate: LeastRate::new(limits, 0),
             phase: Phase::Head,
             mark: 0,
             since: now,
             waiting_from: now,
-            waited: Duration::ZERO,
-            written_at_window_start: 0,
             armed: now + limits.header_read_timeout,
             is_registered: false,
             end_by: None,
@@ -127,7 +119,7 @@ impl Watch {
         }
         let now = Instant::now();
         if self.phase == Phase::Writing {
-            self.waited += now - self.waiting_from;
+            self.least_rate.wait(now - self.waiting_from);
         }
         (self.phase, self.mark) = (phase, mark);
         self.since = now;
@@ -140,7 +132,7 @@ impl Watch {
             Phase::Idle => self.since + self.idle_timeout,
             Phase::Answering => self.since.max(self.armed) + LOOK,
             Phase::Writing => {
-                let window_ends = self.waiting_from + self.window.saturating_sub(self.waited);
+                let window_ends = self.waiting_from + self.least_rate.left();
                 window_ends.min(self.since + self.stalled_write_timeout)
             }
             Phase::Lingering => self.since + LINGER,
@@ -165,18 +157,10 @@ impl Watch {
 
     /// When we have waited for the client a whole window long, it must have taken enough meanwhile.
     fn judge_rate(&mut self, activity: &Activity, now: Instant) -> Option<Expiry> {
-        self.waited += now - self.waiting_from;
+        self.least_rate.wait(now - self.waiting_from);
         self.waiting_from = now;
-        if self.waited < self.window {
-            return None;
-        }
         let written = activity.bytes_written.load(Ordering::Relaxed);
-        if written - self.written_at_window_start < self.least_bytes_in_window {
-            return Some(Expiry::TooSlow);
-        }
-        self.waited = Duration::ZERO;
-        self.written_at_window_start = written;
-        None
+        self.least_rate.is_missed(written).then_some(Expiry::TooSlow)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::super::least_rate::LeastRate;
 use super::super::settings::Limits;
 use super::quic::Facts;
 
@@ -19,22 +20,14 @@ pub(super) enum Slow {
 #[derive(Debug)]
 pub(super) struct Pace {
     stalled_write_timeout: Duration,
-    window: Duration,
-    least_bytes_in_window: u64,
-    waited: Duration,
-    written_at_window_start: u64,
+    least_rate: LeastRate,
 }
 
 impl Pace {
     pub(super) fn new(limits: &Limits, facts: &Facts) -> Self {
-        let window = limits.least_rate_window.max(Duration::from_millis(100));
-        let window_millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         Self {
             stalled_write_timeout: limits.stalled_write_timeout,
-            window,
-            least_bytes_in_window: limits.least_rate.saturating_mul(window_millis) / 1000,
-            waited: Duration::ZERO,
-            written_at_window_start: facts.written.load(Ordering::Relaxed),
+            least_rate: LeastRate::new(limits, facts.written.load(Ordering::Relaxed)),
         }
     }
 
@@ -59,11 +52,11 @@ impl Pace {
         let mut progress_at = since;
         let mut written = facts.written.load(Ordering::Relaxed);
         loop {
-            let window_ends = since + self.window.saturating_sub(self.waited);
+            let window_ends = since + self.least_rate.left();
             let due = window_ends.min(progress_at + self.stalled_write_timeout);
             let sent = timeout_at(due, sending.as_mut()).await;
             let now = Instant::now();
-            self.waited += now - since;
+            self.least_rate.wait(now - since);
             since = now;
             if let Ok(sent) = sent {
                 return Ok(sent);
@@ -74,12 +67,8 @@ impl Pace {
             } else if now >= progress_at + self.stalled_write_timeout {
                 return Err(Slow::Stalled);
             }
-            if self.waited >= self.window {
-                if written_now - self.written_at_window_start < self.least_bytes_in_window {
-                    return Err(Slow::BelowLeastRate);
-                }
-                self.waited = Duration::ZERO;
-                self.written_at_window_start = written_now;
+            if self.least_rate.is_missed(written_now) {
+                return Err(Slow::BelowLeastRate);
             }
         }
     }
