@@ -61,11 +61,7 @@ async fn open<H>(
     let (limits, counters) = (&shared.settings.limits, &shared.counters);
     let address = connecting.remote_address();
     let facts = Arc::new(Facts::default());
-    let handshake = async {
-        let quic = connecting.await?;
-        Ok::<_, quinn::ConnectionError>(quic)
-    };
-    let quic = match timeout(limits.tls_handshake_timeout, handshake).await {
+    let quic = match timeout(limits.tls_handshake_timeout, connecting).await {
         Ok(Ok(quic)) => quic,
         Ok(Err(error)) => {
             counters.tls_handshakes_failed.increment();
@@ -153,7 +149,7 @@ where
         let shared = Arc::clone(&self.context.shared);
         let drain = shared.drain.token();
         let limits = &shared.settings.limits;
-        let code = loop {
+        loop {
             let is_idle = self.requests.is_empty();
             let end_by = match self.finishing {
                 Some(finishing) if is_idle => finishing.end_by.min(self.idle_from + self.farewell()),
@@ -164,7 +160,7 @@ where
                 accepted = self.http3.accept() => match accepted {
                     Ok(Some(resolver)) => {
                         let Some(accepted) = self.context.facts.take_accepted() else { continue };
-                        let Some(peer) = self.context.peer_now() else { break Code::H3_NO_ERROR };
+                        let Some(peer) = self.context.peer_now() else { break };
                         self.taken += 1;
                         let context = Arc::clone(&self.context);
                         self.requests.spawn(exchange::serve(context, resolver, accepted, peer));
@@ -172,10 +168,10 @@ where
                             self.finish(limits.idle_timeout_h2, false).await;
                         }
                     }
-                    Ok(None) => break Code::H3_NO_ERROR,
+                    Ok(None) => break,
                     Err(error) => {
                         tracing::debug!(address = %self.context.peer.address, %error, "connection ended");
-                        break Code::H3_NO_ERROR;
+                        break;
                     }
                 },
                 Some(_) = self.requests.join_next() => self.idle_from = Instant::now(),
@@ -190,12 +186,12 @@ where
                         }
                         Some(_) => {}
                     }
-                    break Code::H3_NO_ERROR;
+                    break;
                 }
             }
-        };
+        }
         shared.counters.requests.add(u64::from(self.taken));
-        self.context.quic.close(code_of(code.value()), b"");
+        self.context.quic.close(code_of(Code::H3_NO_ERROR.value()), b"");
     }
 
     /// Says that no request after these is taken (GOAWAY).

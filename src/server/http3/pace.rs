@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::least_rate::LeastRate;
@@ -39,13 +40,7 @@ impl Pace {
     ) -> Result<T, Slow> {
         let mut sending = std::pin::pin!(sending);
         // Most are taken at once, without a look at the clock.
-        let at_once = std::future::poll_fn(|cx| {
-            std::task::Poll::Ready(match sending.as_mut().poll(cx) {
-                std::task::Poll::Ready(sent) => Some(sent),
-                std::task::Poll::Pending => None,
-            })
-        });
-        if let Some(sent) = at_once.await {
+        if let Some(sent) = sending.as_mut().now_or_never() {
             return Ok(sent);
         }
         let mut since = Instant::now();

@@ -80,8 +80,6 @@ pub(super) struct Allowed {
 }
 
 pub(super) struct Connection {
-    quic: quinn::Connection,
-    facts: Arc<Facts>,
     allowed: Allowed,
     requests: Streams<Pair>,
     controls: Streams<quinn::RecvStream>,
@@ -92,8 +90,8 @@ impl Connection {
     pub(super) fn new(quic: quinn::Connection, facts: Arc<Facts>, allowed: Allowed) -> Self {
         let requests = stream::unfold(quic.clone(), |quic| async { Some((quic.accept_bi().await, quic)) });
         let controls = stream::unfold(quic.clone(), |quic| async { Some((quic.accept_uni().await, quic)) });
-        let opener = Opener { quic: quic.clone(), facts: facts.clone(), opening: None };
-        Self { quic, facts, allowed, requests: Box::pin(requests), controls: Box::pin(controls), opener }
+        let opener = Opener::new(quic, facts);
+        Self { allowed, requests: Box::pin(requests), controls: Box::pin(controls), opener }
     }
 }
 
@@ -107,7 +105,7 @@ impl quic::Connection<Bytes> for Connection {
     ) -> Poll<Result<Self::RecvStream, ConnectionErrorIncoming>> {
         let stream = ready!(next(&mut self.controls, cx)).map_err(connection_error)?;
         let allowance = Allowance::new(self.allowed.control);
-        Poll::Ready(Ok(RecvStream { stream, facts: self.facts.clone(), allowance }))
+        Poll::Ready(Ok(RecvStream { stream, facts: self.opener.facts.clone(), allowance }))
     }
 
     fn poll_accept_bidi(
@@ -124,15 +122,16 @@ impl quic::Connection<Bytes> for Connection {
             }
         });
         let accepted = Accepted { stopped, allowance: allowance.clone() };
-        *self.facts.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+        let facts = &self.opener.facts;
+        *facts.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
         Poll::Ready(Ok(BidiStream {
-            send: SendStream::new(send, self.facts.clone()),
-            recv: RecvStream { stream: recv, facts: self.facts.clone(), allowance },
+            send: SendStream::new(send, facts.clone()),
+            recv: RecvStream { stream: recv, facts: facts.clone(), allowance },
         }))
     }
 
     fn opener(&self) -> Self::OpenStreams {
-        Opener { quic: self.quic.clone(), facts: self.facts.clone(), opening: None }
+        Opener::new(self.opener.quic.clone(), self.opener.facts.clone())
     }
 }
 
@@ -164,6 +163,12 @@ pub(super) struct Opener {
     quic: quinn::Connection,
     facts: Arc<Facts>,
     opening: Option<Streams<quinn::SendStream>>,
+}
+
+impl Opener {
+    fn new(quic: quinn::Connection, facts: Arc<Facts>) -> Self {
+        Self { quic, facts, opening: None }
+    }
 }
 
 impl quic::OpenStreams<Bytes> for Opener {
