@@ -190,28 +190,31 @@ pub(super) fn server_config(
     certificates: Arc<Certificates>,
     policy: TlsPolicy,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&policy.versions())?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    config.send_tls13_tickets = 2;
-    Ok(Arc::new(config))
+    Ok(Arc::new(speaking(&["h2", "http/1.1"], certificates, policy)?))
 }
 
 /// The configuration of HTTP/3, for which only TLS 1.3 will do (RFC 9001 §4.2). Data before the end of the handshake
 /// (0-RTT) can be replayed by anyone who saw it, and is not taken.
 pub(super) fn quic_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&TlsPolicy::Modern.versions())?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h3".to_vec()];
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    config.send_tls13_tickets = 2;
+    let mut config = speaking(&["h3"], certificates, TlsPolicy::Modern)?;
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
+}
+
+/// A configuration for these protocols, the preferred first.
+fn speaking(
+    protocols: &[&str],
+    certificates: Arc<Certificates>,
+    policy: TlsPolicy,
+) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&policy.versions())?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 2;
+    Ok(config)
 }
 
 fn provider() -> Arc<CryptoProvider> {
