@@ -68,7 +68,8 @@ enum Standing<Place> {
     Listed(Place),
     /// It is for its request alone, and is not kept: no purge would find it.
     Alone,
-    /// Nobody joins it, and its answer tells nothing of others'. It is kept unless a purge that may cover it began after so many.
+    /// Nobody joins it, and its answer tells nothing of others'. It is kept unless a purge that may cover it
+    /// began after so many.
     Apart(u64),
 }
 

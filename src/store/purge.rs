@@ -59,9 +59,15 @@ impl Scope {
     /// Whether it covers the objects of one name, and no more: too little for a place in the log, which would soon forget
     /// what counts for many.
     pub(super) fn is_of_one_name(&self) -> bool {
+        self.one_name().is_some()
+    }
+
+    /// The path and query of all that it covers, where that is one.
+    fn one_name(&self) -> Option<&str> {
         match self {
-            Self::Key(_) | Self::Name { .. } => true,
-            Self::Names { .. } | Self::Prefix(_) | Self::Tag(_) | Self::AllOf(_) | Self::All => false,
+            Self::Key(key) => Some(name_of(key)),
+            Self::Name { name, .. } => Some(first_line(name)),
+            Self::Names { .. } | Self::Prefix(_) | Self::Tag(_) | Self::AllOf(_) | Self::All => None,
         }
     }
 }
@@ -171,12 +177,9 @@ impl Purges {
 
     /// To be called before a purge looks at anything.
     pub fn begin(&self, scope: &Scope) {
-        let count = match scope {
-            Scope::Key(key) => &self.of_one[count_of(&[name_of(key)])],
-            Scope::Name { name, .. } => &self.of_one[count_of(&[first_line(name)])],
-            Scope::Names { .. } | Scope::Prefix(_) | Scope::Tag(_) | Scope::AllOf(_) | Scope::All => {
-                &self.of_many
-            }
+        let count = match scope.one_name() {
+            Some(name) => &self.of_one[count_of(&[name])],
+            None => &self.of_many,
         };
         count.fetch_add(1, Ordering::SeqCst);
     }
