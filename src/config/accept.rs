@@ -211,7 +211,8 @@ fn certificates(
     now: Duration,
     warnings: &mut Vec<String>,
 ) -> Option<Arc<Certificates>> {
-    if !(typed.server.https.is_empty() && typed.server.http3.is_empty()) && typed.tls.certificate.is_empty() {
+    let is_used = !(typed.server.https.is_empty() && typed.server.http3.is_empty());
+    if is_used && typed.tls.certificate.is_empty() {
         judge.fault(
             0..0,
             "[server] https or http3 is given and there is no certificate",
@@ -223,7 +224,7 @@ fn certificates(
         let (cert, key) = (folder.join(pair.cert.get_ref()), folder.join(pair.key.get_ref()));
         match crate::server::tls::load_certificate(&cert, &key, now) {
             Ok(certificate) => loaded.push(certificate),
-            Err(error) if typed.server.https.is_empty() && typed.server.http3.is_empty() => {
+            Err(error) if !is_used => {
                 warnings.push(format!("[[tls.certificate]], which no https listener uses yet: {error}"));
             }
             Err(error) => judge.fault(
