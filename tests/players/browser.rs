@@ -52,7 +52,7 @@ impl Seen {
 }
 
 /// A picture of the page that is kept for people to look at.
-fn screenshot(name: &str) -> PathBuf {
+pub fn screenshot(name: &str) -> PathBuf {
     // Cargo's folder for integration tests is target/tmp.
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("players");
     fs::create_dir_all(&folder).expect("a folder for pictures");

@@ -5,13 +5,9 @@
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { launch, until, watch } from './launch.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const ARGUMENTS = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
-];
 /** What the little server has: the page, and the players of the packages. */
 const FILES = {
   '/player.html': ['player.html', 'text/html; charset=utf-8'],
@@ -29,17 +25,6 @@ async function servePage() {
   });
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   return server;
-}
-
-/** Polls a function of the page until it is true; false when the time is over. */
-async function until(page, condition, argument, milliseconds) {
-  try {
-    await page.waitForFunction(condition, argument, { timeout: milliseconds, polling: 100 });
-    return true;
-  } catch (problem) {
-    if (problem.name === 'TimeoutError') return false;
-    throw problem;
-  }
 }
 
 /** What can be read off the video element. */
@@ -94,15 +79,11 @@ async function playPage(page, job, server) {
 
 const job = JSON.parse(process.argv[2]);
 const server = await servePage();
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGUMENTS });
+const browser = await launch();
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
   await page.addInitScript(`window.secondsPlayed = ${secondsPlayed};`);
-  const requests = [];
-  const complaints = [];
-  page.on('request', (request) => requests.push(request.url()));
-  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-  page.on('pageerror', (problem) => complaints.push(String(problem)));
+  const { requests, complaints } = watch(page);
   const seen = job.page ? await playDemo(page, job) : await playPage(page, job, server);
   if (job.screenshot) await page.screenshot({ path: job.screenshot, fullPage: true });
   const cookies = await page.context().cookies();

@@ -8,6 +8,7 @@ mod encryption;
 mod ffmpeg;
 mod gstreamer;
 mod nginx;
+mod operators;
 mod program;
 mod s3;
 mod tool;

@@ -26,6 +26,8 @@ pub struct Edge {
     /// The properties' names and ports; a demonstration has its page on the first.
     ports: Vec<(String, u16)>,
     marks: Mutex<u32>,
+    /// Where its configuration is; it looks at the file from time to time.
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// A process that ends with this value, and what it has printed.
@@ -59,7 +61,7 @@ impl Edge {
                 assert_eq!(ports.len(), CARRIERS.len(), "{greeting}");
                 if ports.iter().all(|port| process.answers(*port)) {
                     let ports = CARRIERS.map(str::to_owned).into_iter().zip(ports).collect();
-                    return Self { process, ports, marks: Mutex::new(0) };
+                    return Self { process, ports, marks: Mutex::new(0), _folder: None };
                 }
             }
             said = process.lines();
@@ -79,16 +81,23 @@ impl Edge {
 
     /// The same for an origin of these keys, as an inline table.
     pub fn serve_from(origin: &str, carrier: &str, more: &str) -> Self {
+        Self::serve_text(&[carrier], &|ports| configuration(ports[0], origin, carrier, more))
+    }
+
+    /// `sluicegate serve` for a configuration that listens on a port for each of these names; the first has to be a property's.
+    pub fn serve_text(names: &[&str], text: &dyn Fn(&[u16]) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config.toml");
         for _ in 0..3 {
-            let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            let port = free.local_addr().expect("bound").port();
+            let free: Vec<_> =
+                names.iter().map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+            let ports: Vec<u16> = free.iter().map(|free| free.local_addr().expect("bound").port()).collect();
             drop(free);
-            std::fs::write(&file, configuration(port, origin, carrier, more)).expect("a file");
+            std::fs::write(&file, text(&ports)).expect("a file");
             let mut process = Spoken::start(Command::new(PROGRAM).arg("serve").arg("--config").arg(&file));
-            if process.answers(port) {
-                return Self { process, ports: vec![(carrier.to_owned(), port)], marks: Mutex::new(0) };
+            if ports.iter().all(|port| process.answers(*port)) {
+                let ports = names.iter().map(|name| (*name).to_owned()).zip(ports).collect();
+                return Self { process, ports, marks: Mutex::new(0), _folder: Some(folder) };
             }
         }
         panic!("the edge did not start");
@@ -193,6 +202,11 @@ impl Spoken {
 
     /// The first line like this; `None` when the process ends without it, or is too slow.
     pub fn wait_for(&mut self, is_it: impl Fn(&str) -> bool) -> Option<String> {
+        self.wait_within(PATIENCE, is_it)
+    }
+
+    /// The same for one that may take longer.
+    pub fn wait_within(&mut self, patience: Duration, is_it: impl Fn(&str) -> bool) -> Option<String> {
         let started = Instant::now();
         loop {
             // Asked before the lines are read, so that the last words of a process are heard.
@@ -200,7 +214,7 @@ impl Spoken {
             if let Some(line) = self.lines().into_iter().find(|line| is_it(line)) {
                 return Some(line);
             }
-            if has_ended || started.elapsed() > PATIENCE {
+            if has_ended || started.elapsed() > patience {
                 return None;
             }
             thread::sleep(POLL);

@@ -1,7 +1,8 @@
 // The operators' page: asks the listener that it came from every two seconds, and draws what has changed. It keeps nothing.
 
 const EVERY = 2000;
-const KEPT = 120; // samples in a plot: four minutes
+const KEPT = 120; // samples in a plot: four minutes ...
+const FEWEST = 15; // ... and half of a minute, while there are no more
 const at = (id) => document.getElementById(id);
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -99,7 +100,8 @@ function plot(id, lines, most = null) {
   svg.setAttribute('viewBox', '0 0 240 56');
   svg.setAttribute('preserveAspectRatio', 'none');
   const top = most ?? Math.max(1e-9, ...lines.flat().filter((value) => value !== null)) * 1.1;
-  const x = (index, length) => ((KEPT - length + index) / (KEPT - 1)) * 240;
+  const kept = Math.min(KEPT, Math.max(FEWEST, ...lines.map((values) => values.length)));
+  const x = (index, length) => ((kept - length + index) / (kept - 1)) * 240;
   const y = (value) => 55 - (Math.min(value, top) / top) * 53;
   svg.replaceChildren(shape('line', { class: 'grid', x1: 0, x2: 240, y1: 55, y2: 55 }));
   lines.forEach((values, which) => {
@@ -117,22 +119,29 @@ function plot(id, lines, most = null) {
   });
 }
 
+/** The histograms as they are drawn, to be drawn anew in another width. */
+const drawn = new Map();
+window.addEventListener('resize', () => drawn.forEach((counts, id) => bars(id, counts)));
+
 /** A histogram: how many in each bucket, with its upper bound below it. */
 function bars(id, counts) {
   const svg = at(id);
-  const width = Math.max(300, svg.clientWidth);
-  const height = Math.max(120, svg.clientHeight);
+  drawn.set(id, counts);
+  const width = Math.max(200, svg.clientWidth);
+  const height = Math.max(100, svg.clientHeight);
   svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
   svg.replaceChildren(shape('line', { class: 'grid', x1: 0, x2: width, y1: height - 16, y2: height - 16 }));
   const most = Math.max(1, ...counts.map(({ count }) => count));
   const step = width / Math.max(1, counts.length);
+  const each = Math.ceil(30 / step); // bars for a label, so that none covers another
   if (!counts.some(({ count }) => count > 0)) svg.append(shape('text', { x: width / 2, y: height / 2 }, 'nothing yet'));
   counts.forEach(({ bound, count }, index) => {
     const tall = (count / most) * (height - 34);
     const label = bound === Infinity ? '∞' : bound < 1 ? `${Number((bound * 1000).toPrecision(3))}ms` : `${bound}s`;
     const bar = shape('rect', { class: 'bar', x: index * step + 1, y: height - 16 - tall, width: Math.max(1, step - 2), height: tall, rx: 1 });
     bar.append(shape('title', {}, `up to ${label}: ${count}`));
-    svg.append(bar, shape('text', { x: (index + .5) * step, y: height - 3 }, label));
+    svg.append(bar);
+    if (index % each === 0) svg.append(shape('text', { x: (index + .5) * step, y: height - 3 }, label));
     if (count > 0) svg.append(shape('text', { x: (index + .5) * step, y: height - 20 - tall }, number(count)));
   });
 }
@@ -203,7 +212,8 @@ function showStatus(status) {
   at('state').textContent = status.state;
   at('state').className = `badge ${status.state}`;
   const version = status.commit ? `${status.version} (${status.commit})` : status.version;
-  const cache = `${number(status.cache.memory.objects)} objects, ${size(status.cache.memory.bytes)} in memory`;
+  const { objects } = status.cache.memory;
+  const cache = `${number(objects)} ${objects === 1 ? 'object' : 'objects'}, ${size(status.cache.memory.bytes)} in memory`;
   const disk = status.cache.disk ? `, ${size(status.cache.disk.bytes)} on disk` : '';
   const fleet = status.fleet.isConnected === null ? '' : ` · fleet ${status.fleet.isConnected ? 'connected' : 'away'}`;
   at('about').textContent = `${version} · up ${span(status.uptimeSeconds)} · configuration ${status.configuration.generation} · ${cache}${disk}${fleet}`;
@@ -226,7 +236,7 @@ function showOrigins(properties) {
 
 function showSessions({ sessions, count }) {
   at('session-count').textContent = count > 0 ? `(${count})` : '';
-  rows('sessions', sessions.map((one) => [one.property, one.by, one.address, `${one.seenSecondsAgo} s ago`]), 'no viewing is counted ([property.limits])');
+  rows('sessions', sessions.map((one) => [one.property, `${one.by} ${one.value}`, one.address, `${one.seenSecondsAgo} s ago`]), 'no viewing is counted ([property.limits])');
 }
 
 function showTop({ objects, by: of }) {
@@ -235,9 +245,9 @@ function showTop({ objects, by: of }) {
 
 async function poll() {
   try {
-    const [metrics, status, properties, sessions, top] = await Promise.all([
-      ask('/metrics', 'text'), ask('/status', 'json'), ask('/properties', 'json'), ask('/sessions?pageSize=15', 'json'),
-      ask(`/top?count=15&by=${by}`, 'json'),
+    const status = await ask('/status', 'json'); // alone: where the token is missing, one refusal is enough
+    const [metrics, properties, sessions, top] = await Promise.all([
+      ask('/metrics', 'text'), ask('/properties', 'json'), ask('/sessions?pageSize=15', 'json'), ask(`/top?count=15&by=${by}`, 'json'),
     ]);
     at('ask').hidden = true;
     at('trouble').hidden = true;
@@ -252,6 +262,7 @@ async function poll() {
       at('wrong').textContent = token === null ? '' : 'That is not the token.';
       token = null;
       document.querySelector('main').hidden = true;
+      at('state').textContent = 'locked';
       at('ask').hidden = false;
       at('token').focus();
       return; // until the token is given
