@@ -409,27 +409,3 @@ fn a_running_edge_tells_its_status_reloads_and_drains() {
     assert_eq!((code, out.as_str()), (0, "draining\n"));
     assert!(edge.wait().expect("it ends").success());
 }
-
-/// The `sh` parts of the page, one after the other in one shell, which ends at the first command that fails.
-#[test]
-fn the_page_on_dialects_says_what_works() {
-    let page = include_str!("../../docs/dialects.md");
-    let folder = folder();
-    let program = Path::new(env!("CARGO_BIN_EXE_sluicegate")).parent().expect("a folder");
-    let mut script = format!("set -eu\nPATH='{}':\"$PATH\"\n", program.display());
-    let mut commands = 0;
-    for part in page.split("```sh\n").skip(1) {
-        let (part, _) = part.split_once("```").expect("a fence is closed");
-        commands += part.matches("sluicegate token ").count();
-        script.push_str(part);
-    }
-    assert!(commands > 30, "{commands} commands");
-    let mut shell = Command::new("sh");
-    shell.args(["-x", "-c", &script]).current_dir(folder.path());
-    for name in ["SLUICEGATE_KEY", "SLUICEGATE_TRANSITION_KEY"] {
-        shell.env_remove(name);
-    }
-    let (code, out, err) = said(&shell.output().expect("a shell"));
-    assert_eq!(code, 0, "{out}\n{err}");
-    assert!(out.matches("valid access token, until").count() >= 12, "{out}");
-}

@@ -1,15 +1,15 @@
-//! Holds the documentation to the tests: whatever a page names as a proof has to exist.
+//! Whatever a page names as a proof has to exist.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+
+use crate::page::{files, root};
 
 #[test]
 fn every_test_that_a_page_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
     for folder in ["src", "tests"] {
-        files(&root.join(folder), "rs", &mut sources);
+        files(&root().join(folder), "rs", &mut sources);
     }
     let mut known = BTreeSet::new();
     for source in sources {
@@ -19,7 +19,7 @@ fn every_test_that_a_page_names_exists() {
         }));
     }
     let mut pages = Vec::new();
-    files(&root.join("docs/sources"), "md", &mut pages);
+    files(&root().join("docs/sources"), "md", &mut pages);
     assert!(pages.len() >= 5, "the pages were not found");
     let (mut named, mut missing) = (0, Vec::new());
     for page in pages {
@@ -35,15 +35,4 @@ fn every_test_that_a_page_names_exists() {
     }
     assert!(named > 60, "only {named} tests are named");
     assert!(missing.is_empty(), "{}", missing.join("\n"));
-}
-
-fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() && !path.ends_with("node_modules") {
-            files(&path, extension, found);
-        } else if path.extension().is_some_and(|found| found == extension) {
-            found.push(path);
-        }
-    }
 }

@@ -1,0 +1,82 @@
+//! Judges every configuration that a page shows. What is a part of one is completed first.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use regex::Regex;
+
+use crate::mmdb;
+use crate::page::Page;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate");
+/// What any variable of the environment holds: a key in hex, text, and base64 alike.
+const KEY: &str = "000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f";
+
+#[test]
+fn every_configuration_on_a_page_is_a_good_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut judged, mut faults) = (0, Vec::new());
+    for page in Page::all() {
+        for block in page.blocks.iter().filter(|block| block.language == "toml" && block.is_run()) {
+            let text = completed(&block.text);
+            put_files(folder.path(), &text);
+            fs::write(folder.path().join("page.toml"), &text).expect("a file");
+            let mut check = Command::new(PROGRAM);
+            check.args(["check", "--config", "page.toml"]).current_dir(folder.path()).env_clear();
+            for name in named(&text, r#"env = "([A-Z_0-9]+)""#) {
+                check.env(name, KEY);
+            }
+            let output = check.output().expect("it starts");
+            if !output.status.success() {
+                let told = String::from_utf8_lossy(&output.stderr).into_owned();
+                faults.push(format!("{}:{}: {told}\n{text}", page.name, block.line));
+            }
+            judged += 1;
+        }
+    }
+    assert!(judged > 12, "only {judged} configurations were found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A part of a configuration, with a property, an origin and a key where it has none.
+fn completed(text: &str) -> String {
+    let has = |start: &str| text.lines().any(|line| line.starts_with(start));
+    if has("[[property]]") {
+        return text.to_owned();
+    }
+    let mut whole = "[[property]]\nname = \"page\"\nhosts = [\"page.example\"]\n".to_owned();
+    if !has("[property.origin]") && !has("origin = ") {
+        whole += "origin = { urls = [\"http://127.0.0.1:9000\"] }\n";
+    }
+    if !has("[property.access]") && !has("[property.access.") {
+        whole += "access = { key = { env = \"SLUICEGATE_KEY\" } }\n";
+    }
+    whole + text
+}
+
+/// The files that a configuration names: certificates, databases, sets of keys.
+fn put_files(folder: &Path, text: &str) {
+    for name in
+        named(text, r#"(?:cert|key|ca|client_ca|file|country|asn) *= *"([^"]+\.(?:pem|key|mmdb|json|crt))""#)
+    {
+        let path = folder.join(&name);
+        if path.exists() || name.starts_with('/') {
+            continue;
+        }
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        match name.rsplit('.').next() {
+            Some("mmdb") if name.contains("ASN") => {
+                fs::write(&path, mmdb::networks(&[("192.0.2.0/24", 64500)], 1_700_000_000))
+            }
+            Some("mmdb") => fs::write(&path, mmdb::countries(&[("192.0.2.0/24", "DE")], 1_700_000_000)),
+            _ => continue,
+        }
+        .expect("a file");
+    }
+}
+
+fn named(text: &str, pattern: &str) -> Vec<String> {
+    let pattern = Regex::new(pattern).expect("a pattern");
+    pattern.captures_iter(text).map(|found| found[1].to_owned()).collect()
+}

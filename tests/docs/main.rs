@@ -1,0 +1,9 @@
+//! Holds the documentation to what is true: commands are run, configurations judged, links followed, proofs looked up.
+
+mod commands;
+mod configurations;
+mod links;
+#[path = "../it/support/mmdb.rs"]
+mod mmdb;
+mod page;
+mod proofs;
