@@ -16,6 +16,9 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0
 #[test]
 fn every_configuration_on_a_page_is_a_good_one() {
     let folder = tempfile::tempdir().expect("a folder");
+    let mut cert = Command::new(PROGRAM);
+    cert.args(["cert", "--out", "made", "--host", "page.example"]).current_dir(folder.path());
+    assert!(cert.output().expect("it starts").status.success());
     let (mut judged, mut faults) = (0, Vec::new());
     for page in Page::all() {
         for block in page.blocks.iter().filter(|block| block.language == "toml" && block.is_run()) {
@@ -39,40 +42,42 @@ fn every_configuration_on_a_page_is_a_good_one() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A part of a configuration, with a property, an origin and a key where it has none.
+/// A part of a configuration, with a certificate, a property, an origin and a key where it needs one and has none.
 fn completed(text: &str) -> String {
-    let has = |start: &str| text.lines().any(|line| line.starts_with(start));
+    let has = |start: &str| text.lines().any(|line| line.trim_start().starts_with(start));
+    let certificate = "[[tls.certificate]]\ncert = \"certs/dev.pem\"\nkey = \"certs/dev.key\"\n";
+    let is_bare = (has("https = [") || has("http3 = [")) && !has("[[tls.certificate]]") && !has("[tls.acme]");
+    let text = if is_bare { format!("{text}{certificate}") } else { text.to_owned() };
     if has("[[property]]") {
-        return text.to_owned();
+        return text;
     }
     let mut whole = "[[property]]\nname = \"page\"\nhosts = [\"page.example\"]\n".to_owned();
     if !has("[property.origin]") && !has("origin = ") {
         whole += "origin = { urls = [\"http://127.0.0.1:9000\"] }\n";
     }
-    if !has("[property.access]") && !has("[property.access.") {
+    if !has("[property.access]") && !has("[property.access.") && !has("access = ") {
         whole += "access = { key = { env = \"SLUICEGATE_KEY\" } }\n";
     }
-    whole + text
+    whole + &text
 }
 
-/// The files that a configuration names: certificates, databases, sets of keys.
+/// The files that a configuration names: certificates with their keys, databases.
 fn put_files(folder: &Path, text: &str) {
-    for name in
-        named(text, r#"(?:cert|key|ca|client_ca|file|country|asn) *= *"([^"]+\.(?:pem|key|mmdb|json|crt))""#)
-    {
+    for name in named(text, r#"= *"([^"/][^"]*\.(?:pem|key|mmdb|crt))""#) {
         let path = folder.join(&name);
-        if path.exists() || name.starts_with('/') {
+        if path.exists() {
             continue;
         }
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        match name.rsplit('.').next() {
+        let made = match name.rsplit('.').next() {
             Some("mmdb") if name.contains("ASN") => {
                 fs::write(&path, mmdb::networks(&[("192.0.2.0/24", 64500)], 1_700_000_000))
             }
             Some("mmdb") => fs::write(&path, mmdb::countries(&[("192.0.2.0/24", "DE")], 1_700_000_000)),
-            _ => continue,
-        }
-        .expect("a file");
+            Some("key") => fs::copy(folder.join("made/dev.key"), &path).map(|_| ()),
+            _ => fs::copy(folder.join("made/dev.pem"), &path).map(|_| ()),
+        };
+        made.expect("a file");
     }
 }
 
