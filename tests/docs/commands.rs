@@ -141,11 +141,15 @@ fn script(page: &Page) -> (String, Vec<(String, String)>) {
     (script, expected)
 }
 
-/// After a command in the background: its listeners are those of the file that it names.
+/// After a command in the background: it listens where its `--port` says, or the file that it names.
 fn wait_where_it_listens(script: &mut String, line: &str, written: &BTreeMap<&str, &str>) {
     let line = line.split(" #").next().unwrap_or_default().trim_end();
     if !line.ends_with('&') || line.ends_with("&&") {
         return;
+    }
+    let named = Regex::new(r"--port (\d+)").expect("a pattern");
+    if let Some(found) = named.captures(line) {
+        let _ = writeln!(script, "until_listening 127.0.0.1:{}", &found[1]);
     }
     let port =
         Regex::new(r"(?m)^\s*(?:server \{ )?(?:listen|https?|listen_on)\b[^\n]*?:(\d+)").expect("a pattern");
@@ -179,7 +183,8 @@ fn commands(text: &str) -> Vec<(String, String)> {
 
 /// The script with each port of this machine that it names replaced by a free one, all places of a port by the same.
 fn on_free_ports(script: &str) -> String {
-    let place = Regex::new(r"(127\.0\.0\.1|localhost|0\.0\.0\.0|\[::1?\]):(\d{2,5})\b").expect("a pattern");
+    let place = Regex::new(r"(127\.0\.0\.1:|localhost:|0\.0\.0\.0:|\[::1?\]:|--port )(\d{2,5})\b")
+        .expect("a pattern");
     let mut held = Vec::new();
     let mut ports: BTreeMap<String, u16> = BTreeMap::new();
     let named = place.captures_iter(script).map(|found| found[2].to_owned());
@@ -191,8 +196,8 @@ fn on_free_ports(script: &str) -> String {
             port
         });
     }
-    let script = place
-        .replace_all(script, |found: &regex::Captures<'_>| format!("{}:{}", &found[1], ports[&found[2]]));
+    let script =
+        place.replace_all(script, |found: &regex::Captures<'_>| format!("{}{}", &found[1], ports[&found[2]]));
     let script = script.replace("until_listening 127.0.0.1:", "until_listening ");
     format!("export SLUICEGATE_ADMIN=http://127.0.0.1:{}\n{script}", ports[ADMIN_PORT])
 }
