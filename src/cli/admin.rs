@@ -1,5 +1,6 @@
 //! A client of a running edge's operators' listener, for the commands that need one.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
 use crate::config::secret::{self, SecretError};
 
@@ -21,9 +23,12 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Which edge is meant.
 #[derive(Debug, clap::Args)]
 pub struct AdminArgs {
-    /// The edge's operators' listener; its token is taken from the environment variable `SLUICEGATE_ADMIN_TOKEN`
+    /// The edge's operators' listener; its token is taken from the environment variable `SLUICEGATE_ADMIN_TOKEN`, or from a file
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", env = "SLUICEGATE_ADMIN")]
     pub admin: String,
+    /// A file with the operators' token, where it is in none of the environment's variables
+    #[arg(long, value_name = "FILE", env = "SLUICEGATE_ADMIN_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     /// Seconds to wait for an answer
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
@@ -85,7 +90,7 @@ impl AdminArgs {
             .uri(path)
             .header(HOST, authority.as_str())
             .header(ACCEPT, "application/json");
-        if let Some(token) = secret::from_environment(TOKEN)? {
+        if let Some(token) = self.token()? {
             let mut value =
                 HeaderValue::from_str(&format!("Bearer {}", *token)).map_err(|_| AdminError::TokenBytes)?;
             value.set_sensitive(true);
@@ -114,6 +119,13 @@ impl AdminArgs {
             Err(error) = connection => return Err(self.unreachable(&error)),
         };
         self.judge(status.as_u16(), &bytes)
+    }
+
+    fn token(&self) -> Result<Option<Zeroizing<String>>, SecretError> {
+        match (secret::from_environment(TOKEN)?, &self.token_file) {
+            (None, Some(file)) => secret::from_file(file).map(Some),
+            (token, _) => Ok(token),
+        }
     }
 
     fn judge(&self, status: u16, bytes: &[u8]) -> Result<Value, AdminError> {

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod cert;
 pub mod check;
 pub mod demo;
+pub mod lab;
 pub mod purge;
 pub mod reload;
 pub mod revoke;
@@ -53,6 +54,8 @@ enum Command {
     Sessions(sessions::SessionsArgs),
     /// Make, read and judge access tokens
     Token(Box<token::args::TokenArgs>),
+    /// Run a part of the lab alone: an origin to try an edge with
+    Lab(lab::LabArgs),
     /// Make a certificate for development
     Cert(cert::CertArgs),
 }
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Token(args) => {
             token::run(&args, clock.now(), &mut std::io::stdout(), &mut std::io::stderr())
         }
+        Command::Lab(args) => lab::run(&args),
         Command::Cert(args) => match cert::run(&args, clock.now(), &mut std::io::stdout()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),

@@ -84,13 +84,7 @@ impl Source {
             (environment(name)?, format!("the environment variable {name}"), false)
         } else if let Some(path) = &self.file {
             let path = folder.join(path);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| SecretError::File { path: path.display().to_string(), error })?;
-            (
-                Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()),
-                path.display().to_string(),
-                false,
-            )
+            (in_file(&path)?, path.display().to_string(), false)
         } else if let Some(words) = &self.command {
             let timeout = self.timeout.map_or(COMMAND_TIMEOUT, |timeout| timeout.0);
             let program = words.first().cloned().unwrap_or_default();
@@ -126,6 +120,21 @@ pub fn from_environment(name: &str) -> Result<Option<Zeroizing<String>>, SecretE
         Err(SecretError::Unset(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The secret in this file, less the line's end.
+pub fn from_file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+    let text = in_file(path)?;
+    if text.is_empty() {
+        return Err(SecretError::Empty(path.display().to_string()));
+    }
+    Ok(text)
+}
+
+fn in_file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| SecretError::File { path: path.display().to_string(), error })?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this module is the one reader of the environment")]
