@@ -1,6 +1,7 @@
 //! What is decided: tokens, sessions, policy, rules, playlists, caching. No I/O, no clock, no randomness, nothing async.
 
 pub mod cache;
+pub mod cmcd;
 pub mod encryption;
 pub mod headers;
 pub mod manifest;

@@ -36,7 +36,7 @@ use super::noting::{count_error, count_outcome, kind_by_name, kind_of, last_segm
 use super::obtain::{Object, Obtained};
 use super::passage::{Bearings, Bears};
 use super::property::Property;
-use super::record::Record;
+use super::record::{Asker, Record};
 use super::ruling::{Course, Ruled, Ruling};
 use super::shield;
 use super::standing::Standing;
@@ -48,6 +48,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REASON: HeaderName = HeaderName::from_static("sluicegate-reason");
 /// A request header that carries the operators' token, to be told the reason of a refusal.
 const DEBUG: HeaderName = HeaderName::from_static("sluicegate-debug");
+
+/// In the log, the path of a request to no property of ours: where a token stands in it, if one does, nobody can tell.
+const NOT_TO_BE_READ: &str = "/[redacted]";
 
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
@@ -81,6 +84,10 @@ impl<'a> Caller<'a> {
         self.scheme == "https"
     }
 
+    fn asker(&self, peer: &Peer) -> Asker<'a> {
+        Asker { client: self.client, scheme: self.scheme, host: self.host, protocol: peer.protocol }
+    }
+
     fn arrival(&self) -> Arrival<'a> {
         Arrival { client: self.client, host: self.host, is_secure: self.is_secure() }
     }
@@ -106,7 +113,7 @@ impl Edge {
             record.belongs_to(&property.name, &property.metrics);
             let path = property.rules.access.path_for_logs(parts.uri.path());
             let names = &property.rules.token_names;
-            record.describe(&parts, caller.client, caller.scheme, caller.host, &path, names);
+            record.describe(&parts, &caller.asker(&peer), &path, Some(names));
             let mut course = Course::default();
             let answered =
                 self.journey(&property, &parts, body, &caller, &mut record, &mut course, &mut report).await;
@@ -127,7 +134,7 @@ impl Edge {
             response
         } else {
             record.belongs_to(&"".into(), &self.nobody);
-            record.describe(&parts, caller.client, caller.scheme, caller.host, parts.uri.path(), &[]);
+            record.describe(&parts, &caller.asker(&peer), NOT_TO_BE_READ, None);
             report = CacheStatus::made_here(EdgeError::UnknownHost.detail());
             EdgeError::UnknownHost.answer(terms.statuses)
         };
@@ -192,11 +199,7 @@ impl Edge {
         let session =
             shield::session_to_show(property, &place, &admission, viewing, &parts.headers, caller.now);
         let wanted = wanted(parts, client, caller, place, Known { whereabouts, token, session });
-        let mut obtained = if is_safe(&wanted.method) {
-            self.obtain(property, &wanted, caller.now, report).await?
-        } else {
-            Box::pin(self.pass_on(property, &wanted, body, caller.now, report)).await?
-        };
+        let mut obtained = self.ask(property, &wanted, body, caller.now, record, report).await?;
         self.prefetch(property, &wanted, &target.plain_query, caller.now);
         let mut moved = None;
         if moved::is_followed_here(property, &wanted, &admission, &obtained) {
@@ -256,6 +259,30 @@ impl Edge {
         };
         hand_out(&mut response, passage.cookie, passage.header, &property.rules.session_name);
         Ok(response)
+    }
+}
+
+impl Edge {
+    /// Asks the cache and the origin for what is wanted, or has the origin change it.
+    async fn ask(
+        &self,
+        property: &Arc<Property>,
+        wanted: &Wanted<'_>,
+        body: Upload,
+        now: Duration,
+        record: &mut Record,
+        report: &mut CacheStatus<'static>,
+    ) -> Result<Obtained, EdgeError> {
+        let asking = record.elapsed();
+        let obtained = if is_safe(&wanted.method) {
+            self.obtain(property, wanted, now, report).await
+        } else {
+            Box::pin(self.pass_on(property, wanted, body, now, report)).await
+        };
+        if report.forward.is_some() {
+            record.waited_since(asking);
+        }
+        obtained
     }
 }
 

@@ -1,21 +1,19 @@
 //! The access log: one line a request, written by a thread of its own, so that no request waits for a disk.
 //!
-//! A full queue drops lines and counts them; it never holds a request up. Fields, in both formats: `time` (RFC 3339,
-//! UTC), `request`, `client`, `property`, `method`, `scheme`, `host`, `path` (token removed), `query` (redacted),
-//! `status`, `kind`, `reason` (of a refusal), `token_result` (`valid`, or why
-//! not), `rule` (that decided, or the last that held), `session` (the session id), `carrier`, `cache`, `bytes` (of the body),
-//! `complete` (whether the body was sent whole), `first_byte_ms`, `duration_ms`, `agent`.
+//! A full queue drops lines and counts them; it never holds a request up. What the fields mean stands in docs/reference/logs.md, their
+//! schema beside it.
 
-use std::fmt::Write as _;
+mod line;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::redact::quoted;
+use crate::domain::cmcd::Cmcd;
 
 /// Where the access log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +40,7 @@ pub struct Entry {
     pub property: Arc<str>,
     pub method: String,
     pub scheme: &'static str,
+    pub protocol: &'static str,
     pub host: String,
     pub path: String,
     pub query: String,
@@ -56,8 +55,12 @@ pub struct Entry {
     pub bytes: u64,
     pub complete: bool,
     pub first_byte: Duration,
+    /// How long it waited for the origin, where it did.
+    pub origin: Option<Duration>,
     pub duration: Duration,
     pub agent: String,
+    /// What the player said of itself.
+    pub cmcd: Cmcd,
 }
 
 enum Message {
@@ -148,16 +151,16 @@ fn open(target: &Target) -> io::Result<Box<dyn Write + Send>> {
 
 fn write_all(entries: &Receiver<Message>, out: Box<dyn Write + Send>, target: &Target, format: Format) {
     let mut out = io::BufWriter::with_capacity(BUFFER_BYTES, out);
-    let mut line = String::with_capacity(512);
+    let mut text = String::with_capacity(512);
     let mut put = |entry: &Entry, out: &mut dyn Write| {
-        line.clear();
+        text.clear();
         match format {
-            Format::Text => text(entry, &mut line),
-            Format::Json => json(entry, &mut line),
+            Format::Text => line::text(entry, &mut text),
+            Format::Json => line::json(entry, &mut text),
         }
-        line.push('\n');
+        text.push('\n');
         // A log that cannot be written (a full disk) must not end the edge.
-        let _ = out.write_all(line.as_bytes());
+        let _ = out.write_all(text.as_bytes());
     };
     while let Ok(first) = entries.recv() {
         let mut next = Some(first);
@@ -182,147 +185,9 @@ fn write_all(entries: &Receiver<Message>, out: Box<dyn Write + Send>, target: &T
     }
 }
 
-/// `2026-11-22T04:50:00.123Z 203.0.113.7 GET https://host/path?query 200 …` with `name=value` fields after it.
-fn text(entry: &Entry, line: &mut String) {
-    timestamp(entry.time, line);
-    let _ = write!(line, " {} {} \"{}://", entry.client, entry.method, entry.scheme);
-    quoted(&entry.host, line);
-    quoted(&entry.path, line);
-    if !entry.query.is_empty() {
-        line.push('?');
-        quoted(&entry.query, line);
-    }
-    let _ = write!(
-        line,
-        "\" {} {} {}B {:.1}ms",
-        entry.status,
-        entry.kind,
-        entry.bytes,
-        milliseconds(entry.duration)
-    );
-    let _ = write!(line, " property={}", entry.property);
-    if !entry.cache.is_empty() {
-        let _ = write!(line, " cache={}", entry.cache);
-    }
-    if let Some(reason) = entry.reason {
-        let _ = write!(line, " reason={reason}");
-    }
-    if let Some(result) = entry.token_result {
-        let _ = write!(line, " token_result={result}");
-    }
-    if let Some(rule) = &entry.rule {
-        line.push_str(" rule=\"");
-        quoted(rule, line);
-        line.push('"');
-    }
-    if let Some(carrier) = entry.carrier {
-        let _ = write!(line, " carrier={carrier}");
-    }
-    if let Some(session) = &entry.session {
-        line.push_str(" session=\"");
-        quoted(session, line);
-        line.push('"');
-    }
-    if !entry.complete {
-        line.push_str(" incomplete");
-    }
-    let _ = write!(line, " request={:016x}", entry.request);
-}
-
-fn json(entry: &Entry, line: &mut String) {
-    line.push_str("{\"time\":\"");
-    timestamp(entry.time, line);
-    let _ = write!(line, "\",\"request\":\"{:016x}\"", entry.request);
-    let mut field = |name: &str, value: &str| {
-        let _ = write!(line, ",\"{name}\":\"");
-        quoted(value, line);
-        line.push('"');
-    };
-    field("client", &entry.client);
-    field("property", &entry.property);
-    field("method", &entry.method);
-    field("scheme", entry.scheme);
-    field("host", &entry.host);
-    field("path", &entry.path);
-    field("query", &entry.query);
-    field("kind", entry.kind);
-    field("cache", entry.cache);
-    if let Some(reason) = entry.reason {
-        field("reason", reason);
-    }
-    if let Some(result) = entry.token_result {
-        field("token_result", result);
-    }
-    if let Some(rule) = &entry.rule {
-        field("rule", rule);
-    }
-    if let Some(session) = &entry.session {
-        field("session", session);
-    }
-    if let Some(carrier) = entry.carrier {
-        field("carrier", carrier);
-    }
-    field("agent", &entry.agent);
-    let _ = write!(
-        line,
-        ",\"status\":{},\"bytes\":{},\"complete\":{},\"first_byte_ms\":{:.3},\"duration_ms\":{:.3}}}",
-        entry.status,
-        entry.bytes,
-        entry.complete,
-        milliseconds(entry.first_byte),
-        milliseconds(entry.duration)
-    );
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
-}
-
-/// RFC 3339 in UTC with milliseconds.
-fn timestamp(unix: Duration, line: &mut String) {
-    let time = SystemTime::UNIX_EPOCH.checked_add(unix).unwrap_or(SystemTime::UNIX_EPOCH);
-    let _ = write!(line, "{}", humantime::format_rfc3339_millis(time));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry() -> Entry {
-        Entry {
-            time: Duration::from_millis(1_700_000_000_123),
-            property: "demo".into(),
-            method: "GET".to_owned(),
-            scheme: "https",
-            host: "edge.example".to_owned(),
-            path: "/a\"\n.ts".to_owned(),
-            session: Some("sid\r\n1".to_owned()),
-            status: 403,
-            reason: Some("expired"),
-            complete: true,
-            ..Entry::default()
-        }
-    }
-
-    #[test]
-    fn a_json_line_is_json_whatever_the_client_sent() {
-        let mut line = String::new();
-        json(&entry(), &mut line);
-        let value: serde_json::Value = serde_json::from_str(&line).expect("one JSON object");
-        assert_eq!(value["path"], "/a\"\n.ts");
-        assert_eq!(value["session"], "sid\r\n1");
-        assert_eq!(value["time"], "2023-11-14T22:13:20.123Z");
-        assert_eq!(value["status"], 403);
-        assert_eq!(value["reason"], "expired");
-    }
-
-    #[test]
-    fn a_text_line_is_one_line_whatever_the_client_sent() {
-        let mut line = String::new();
-        text(&entry(), &mut line);
-        assert!(!line.contains(['\n', '\r']), "{line}");
-        assert!(line.contains("reason=expired"), "{line}");
-    }
 
     #[test]
     fn what_was_queued_is_written_before_the_end() {
@@ -330,7 +195,7 @@ mod tests {
         let path = folder.path().join("access.log");
         let (log, writer) = AccessLog::start(&Target::File(path.clone()), Format::Json, 100).expect("a log");
         for _ in 0..50 {
-            log.write(entry());
+            log.write(Entry::default());
         }
         writer.finish();
         assert_eq!(std::fs::read_to_string(path).expect("a file").lines().count(), 50);

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 
 use crate::domain::uri::escape;
 
+/// What stands for what must not be read.
+const REDACTED: &str = "[redacted]";
+
 /// A query for a log: the values of `names` replaced, as are all values that look signed.
 ///
 /// A parameter is also redacted when its decoded name would be one of `names`: a player or an attacker may write
@@ -32,6 +35,18 @@ pub fn query<'a>(query: &'a str, names: &[impl AsRef<str>]) -> Cow<'a, str> {
         }
     }
     Cow::Owned(redacted)
+}
+
+/// A text for a log that should hold no token at all: whole, or not at all where it does.
+pub fn text<'a>(text: &'a str, names: &[impl AsRef<str>]) -> &'a str {
+    if looks_signed(text, names) { REDACTED } else { text }
+}
+
+/// A query of which nobody can say which of its values are secret: the names alone.
+pub fn names(query: &str) -> String {
+    let name =
+        |pair: &str| pair.split_once('=').map_or_else(String::new, |(name, _)| format!("{name}={REDACTED}"));
+    query.split('&').map(name).collect::<Vec<_>>().join("&")
 }
 
 /// A path for a log: a segment that carries a token is replaced.

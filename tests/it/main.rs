@@ -22,6 +22,7 @@ mod forwarding;
 mod http;
 mod keys;
 mod leaks;
+mod log_schema;
 mod low_latency;
 mod media;
 mod media_cdn;

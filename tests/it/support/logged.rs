@@ -27,16 +27,24 @@ pub struct LoggedEdge {
 impl LoggedEdge {
     /// An edge with the property `test` in front of `origin`. `format` is `text` or `json`; `extra` goes into the property.
     pub fn start(origin: &TestOrigin, format: &str, extra: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
         let key = if extra.lines().any(|line| line.starts_with("access")) {
             String::new()
         } else {
             format!("access = {{ key = {{ hex = \"{KEY}\" }} }}")
         };
-        let text = format!(
-            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = '{}'\nformat = \"{format}\"\n[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\n{key}\n{extra}\n",
-            folder.path().join("access.log").display(),
+        let property = format!(
+            "[[property]]\nname = \"test\"\nhosts = [\"*\"]\norigin = {{ urls = [\"http://{}\"] }}\n{key}\n{extra}\n",
             origin.address
+        );
+        Self::with_config(format, &property)
+    }
+
+    /// An edge with these properties; `[server]`, `[admin]` and `[log]` are added.
+    pub fn with_config(format: &str, properties: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            "[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = '{}'\nformat = \"{format}\"\n{properties}",
+            folder.path().join("access.log").display(),
         );
         let clock = Clock::manual(Duration::from_secs(START));
         let metrics = Metrics::new();
