@@ -38,6 +38,7 @@ use crate::server::listen::{Bound, ServerError, bind};
 use crate::server::peer::Peer;
 use crate::server::proxy_protocol;
 use crate::server::settings::Settings;
+use crate::server::tls::mutual::Demands;
 use crate::store;
 use crate::store::fills::{self, Fills};
 use crate::store::flights::Flights;
@@ -90,7 +91,7 @@ impl App {
         let terms = Terms::of(&mut config);
         let memory_file = config.cache.is_sent_by_the_kernel.then(|| memory_file(&config.cache)).flatten();
         config.server.memory_file.clone_from(&memory_file);
-        let public = bind(config.server)?;
+        let mut public = bind(config.server)?;
         let (log, writer) = AccessLog::start(&config.log.access, config.log.format, config.log.access_queue)
             .map_err(AppError::AccessLog)?;
         let counters = Arc::new(ConnectionCounters::default());
@@ -142,6 +143,7 @@ impl App {
             log,
             nobody,
         });
+        public = public.demanding(demands(&edge));
         export_servers(&mut metrics, &edge);
         let counting = edge.clone();
         metrics.export_count(
@@ -253,6 +255,15 @@ impl App {
     }
 }
 
+/// Which certificate a handshake asks the client for: what the property of its server name does.
+fn demands(edge: &Arc<Edge>) -> Demands {
+    let edge = Arc::downgrade(edge);
+    Demands::new(move |name, port| {
+        let terms = edge.upgrade()?.terms.load_full();
+        terms.properties.select(name, Some(port))?.guard.clients.clone()
+    })
+}
+
 /// The file for large bodies; none, with a warning, where the system gives none.
 fn memory_file(cache: &config::Cache) -> Option<Arc<MemoryFile>> {
     let made = MemoryFile::create(cache.memory_bytes);
@@ -319,7 +330,7 @@ fn export(
     log: &AccessLog,
 ) {
     type Pick = fn(&ConnectionCounters) -> u64;
-    let counts: [(&str, &str, Pick); 19] = [
+    let counts: [(&str, &str, Pick); 22] = [
         ("proxy_protocol_headers", "Headers of the PROXY protocol that were taken", |of| {
             of.proxy_headers.value()
         }),
@@ -341,6 +352,19 @@ fn export(
         ("accept_errors", "Failures to accept (file limit and the like)", |of| of.accept_errors.value()),
         ("tls_handshakes_done", "TLS handshakes that succeeded", |of| of.tls_handshakes_done.value()),
         ("tls_handshakes_failed", "TLS handshakes that failed", |of| of.tls_handshakes_failed.value()),
+        ("tls_handshakes_resumed", "TLS handshakes that went on from an earlier one", |of| {
+            of.tls_handshakes_resumed.value()
+        }),
+        (
+            "client_certificates_accepted",
+            "TLS handshakes in which the client showed a good certificate",
+            |of| of.client_certificates_accepted.value(),
+        ),
+        (
+            "client_certificates_refused",
+            "TLS handshakes that failed for want of a good certificate of the client",
+            |of| of.client_certificates_refused.value(),
+        ),
         ("tls_handshakes_timed_out", "TLS handshakes over their time", |of| {
             of.tls_handshakes_timed_out.value()
         }),

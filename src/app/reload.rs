@@ -86,6 +86,7 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
         ("[server] https", format!("{:?}", server.https)),
         ("[server] proxy_protocol or proxy_protocol_from", format!("{:?}", server.proxy_protocol)),
         ("[server] http3 or http3_advertise", format!("{:?}", (&server.http3, &server.alt_svc))),
+        ("[tls] policy", format!("{:?}", server.tls_policy)),
         ("[server] h2c", server.h2c.to_string()),
         ("[server] workers", config.workers.to_string()),
         ("[server] drain_timeout", format!("{:?}", server.drain_timeout)),

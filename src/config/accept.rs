@@ -62,8 +62,9 @@ pub fn accept(
     let mut hosts = HashMap::new();
     let mut names = HashSet::new();
     let typed_geo = typed.geo;
+    let has_https = !typed.server.https.is_empty();
     for one in typed.property {
-        let shared = property::Shared { folder, metrics, lab: &lab, statuses, geo: &typed_geo };
+        let shared = property::Shared { folder, metrics, lab: &lab, statuses, geo: &typed_geo, has_https };
         let accepted = property::accept(one, shared, judge, &mut geo, &mut warnings);
         let Some(accepted) = accepted else { continue };
         if !names.insert(accepted.property.name.clone()) {

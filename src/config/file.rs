@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod origin;
 pub mod protection;
 pub mod rules;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -165,6 +166,8 @@ pub struct Property {
     /// Further origins, for rules.
     #[serde(default)]
     pub origins: BTreeMap<String, origin::Origin>,
+    #[serde(default)]
+    pub tls: tls::PropertyTls,
     #[serde(default)]
     pub https: protection::Https,
     #[serde(default)]

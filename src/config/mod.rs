@@ -4,6 +4,7 @@
 mod accept;
 mod access;
 mod cache;
+mod clients;
 pub mod disk;
 mod encryption;
 pub mod fault;

@@ -1,7 +1,7 @@
 //! From `[property.origin]` as typed to an origin that can be asked.
 
 mod auth;
-mod tls;
+pub mod tls;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -30,7 +30,7 @@ use super::accept::whole_seconds;
 use super::fault::Judge;
 use super::file::access::Encoding;
 use super::keys::Reader;
-use super::{access, cache, encryption, file, fleet, origin, protection, rules};
+use super::{access, cache, clients, encryption, file, fleet, origin, protection, rules};
 
 /// A property with what the whole file has to know of it.
 pub struct Accepted {
@@ -48,6 +48,7 @@ pub struct Shared<'a> {
     pub lab: &'a Arc<Streams>,
     pub statuses: Statuses,
     pub geo: &'a file::protection::Geo,
+    pub has_https: bool,
 }
 
 pub fn accept(
@@ -71,7 +72,9 @@ pub fn accept(
     let hosts = hosts(&typed, &place, judge);
     let token_hosts = token_hosts(&typed, &hosts, judge);
     let upstreams = upstreams(&typed, shared, judge, warnings);
-    let guard = protection::guard(&typed.https, &typed.ip, &typed.geo, typed_geo, folder, geo, judge);
+    let mut guard = protection::guard(&typed.https, &typed.ip, &typed.geo, typed_geo, folder, geo, judge);
+    let shared_name: Arc<str> = name.as_str().into();
+    guard.clients = clients::demand(&typed.tls, &shared_name, shared.has_https, folder, judge);
     let Some(access) = &typed.access else {
         judge.fault(
             place,
@@ -109,7 +112,6 @@ pub fn accept(
     );
     let (policy, property_metrics) = (policy?, Arc::new(metrics.property(&name)));
     property_metrics.register_keys(key_names);
-    let shared_name: Arc<str> = name.as_str().into();
     let is_open = access.get_ref().action == file::access::Action::Open;
     let encryption = typed.encryption.as_ref().and_then(|encryption| {
         encryption::accept(encryption, &shared_name, &typed.session, is_open, folder, judge)

@@ -81,6 +81,7 @@ pub fn guard(
         }
     };
     Guard {
+        clients: None,
         plain: plain(https, judge),
         strict_transport: hsts(https, judge),
         allowed: list(&ip.allow, &ip.allow_files, "allow_files", judge),

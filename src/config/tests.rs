@@ -414,3 +414,15 @@ fn a_named_origin_has_the_keys_of_the_first() {
     let origins = "origins = { archive = { urls = [\"http://x\"], cookies = [\"hdntl\"] } }\n";
     assert!(fault(&with_rules(origins)).contains("cookies lists \"hdntl\""));
 }
+
+#[test]
+fn a_certificate_of_clients_that_nobody_could_show_is_a_fault() {
+    let tls = |tls: &str| fault(&format!("{PROPERTY}{KEY}tls = {{ {tls} }}\n"));
+    let line = tls("client_certificates = \"required\"");
+    assert!(line.contains("trusts no authority") && line.contains("add client_ca"), "{line}");
+    let line = tls("client_ca = [\"ca.pem\"]");
+    assert!(line.contains("asks no client for a certificate"), "{line}");
+    let ca = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/ca.pem");
+    let line = tls(&format!("client_certificates = \"required\", client_ca = [\"{ca}\"]"));
+    assert!(line.contains("no https listener stands"), "{line}");
+}

@@ -100,6 +100,9 @@ impl EdgeError {
             Self::Path(_) | Self::Location => StatusCode::BAD_REQUEST,
             Self::Ruled(status) | Self::Elsewhere { status, .. } => *status,
             Self::Denied(Reason::Expired) => statuses.expired,
+            // RFC 9110 §15.5.20: the "request was directed at a server that is unable or unwilling to produce an
+            // authoritative response for the target URI"; a client may ask again over another connection.
+            Self::Denied(Reason::ClientCertificate) => StatusCode::MISDIRECTED_REQUEST,
             Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::Origin(error) => match &**error {
                 OriginError::FirstByte(_) => StatusCode::GATEWAY_TIMEOUT,

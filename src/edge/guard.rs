@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 
@@ -11,6 +12,7 @@ use crate::domain::rule::location::plain_host;
 use crate::domain::token::reason::Reason;
 use crate::geo::Geo;
 use crate::geo::list::AddressList;
+use crate::server::tls::mutual::{ClientDemand, Shown};
 
 use super::error::EdgeError;
 use super::property::Property;
@@ -19,6 +21,8 @@ use super::target::{Target, join};
 /// The protection of one property beside its tokens.
 #[derive(Debug, Default)]
 pub struct Guard {
+    /// A certificate that clients have to show.
+    pub clients: Option<Arc<ClientDemand>>,
     pub plain: Plain,
     /// `Strict-Transport-Security`, on answers over TLS.
     pub strict_transport: Option<HeaderValue>,
@@ -36,6 +40,15 @@ pub struct Arrival<'a> {
 }
 
 impl Guard {
+    /// Judges the connection that a request came over: its handshake has to have been for this property, where that asks
+    /// for a certificate of the client.
+    pub(super) fn judge_connection(&self, shown: Option<&Shown>, now: Duration) -> Result<(), EdgeError> {
+        match &self.clients {
+            Some(demand) if !demand.is_met(shown, now) => Err(Reason::ClientCertificate.into()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Judges a request, in this order: HTTPS, the lists of addresses, the lists of countries and networks.
     pub fn judge(
         &self,

@@ -25,6 +25,7 @@ use crate::entropy;
 use crate::geo::Geo;
 use crate::origin::upload::Upload;
 use crate::server::peer::Peer;
+use crate::server::tls::mutual::Shown;
 use crate::telemetry::metrics::Kind;
 
 use super::body::{Body, Content};
@@ -68,6 +69,8 @@ pub(super) struct Caller<'a> {
     geo: &'a Geo,
     rate: Option<Rate>,
     purges: PurgesThen<'a>,
+    /// What the connection's handshake showed, where it was asked for a certificate of the client.
+    shown: Option<&'a Shown>,
 }
 
 /// A request whose answer leads to another place.
@@ -147,6 +150,12 @@ impl Edge {
         response.map(|body| if is_head { body.emptied() } else { body }.with_record(record))
     }
 
+    /// Whether anything at all is answered: the address's rate, and the connection's handshake.
+    fn may_ask(&self, property: &Property, caller: &Caller<'_>) -> Result<(), EdgeError> {
+        self.rates.judge(caller.client, caller.rate, caller.now)?;
+        property.guard.judge_connection(caller.shown, caller.now)
+    }
+
     /// The steps of a request. None of them calls the next.
     #[expect(clippy::too_many_arguments, reason = "a request, who sent it, and what is noted of it")]
     async fn journey(
@@ -159,7 +168,7 @@ impl Edge {
         course: &mut Course,
         report: &mut CacheStatus<'static>,
     ) -> Result<Response<Body>, EdgeError> {
-        self.rates.judge(caller.client, caller.rate, caller.now)?;
+        self.may_ask(property, caller)?;
         if parts.method == Method::OPTIONS {
             record.kind = Kind::Preflight;
             *report = CacheStatus::made_here("options");
@@ -297,7 +306,7 @@ const fn standing_result(admission: &Admission<'_>, checked: TokenResult) -> Tok
 fn caller<'a>(
     terms: &'a Terms,
     parts: &'a Parts,
-    peer: &Peer,
+    peer: &'a Peer,
     purges: PurgesThen<'a>,
     now: Duration,
 ) -> Caller<'a> {
@@ -318,7 +327,8 @@ fn caller<'a>(
         is_trusted && parts.headers.get(forwarding::X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
     let scheme = if peer.tls.is_some() || forwarded_https { "https" } else { "http" };
     let (geo, rate) = (&*terms.geo, terms.rate);
-    Caller { authority, host, port, scheme, client, is_trusted, now, geo, rate, purges }
+    let shown = peer.tls.as_ref().and_then(|tls| tls.client.as_deref());
+    Caller { authority, host, port, scheme, client, is_trusted, now, geo, rate, purges, shown }
 }
 
 /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.

@@ -1,6 +1,7 @@
 //! One connection, from the accepted socket to its end.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -12,11 +13,13 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
+use rustls::HandshakeKind;
+use rustls::server::Acceptor;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use super::activity::Activity;
@@ -32,6 +35,8 @@ use super::service::Service;
 use super::settings::Settings;
 use super::slots::{AddressStreams, Slot};
 use super::stream::{FirstBytes, Stream, Transport};
+use super::tls::Tls;
+use super::tls::mutual::{self, Demands, Shown};
 use super::watch::{Expiry, Watch};
 
 /// RFC 9113 §3.4.
@@ -43,6 +48,8 @@ pub(super) struct Shared<H> {
     pub(super) settings: Settings,
     pub(super) handler: H,
     pub(super) counters: Arc<ConnectionCounters>,
+    /// Which handshakes ask for certificates of clients.
+    pub(super) demands: Demands,
     pub(super) drain: Drain,
     /// Connections and HTTP/2 streams.
     pub(super) tasks: TaskTracker,
@@ -73,7 +80,7 @@ struct Opened {
 pub(super) async fn serve<H, F, B>(
     shared: Arc<Shared<H>>,
     accepted: Accepted,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Tls>>,
     mut slot: Slot,
 ) where
     H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
@@ -143,14 +150,14 @@ where
 async fn open<H>(
     shared: Arc<Shared<H>>,
     accepted: Accepted,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Tls>>,
     slot: &mut Slot,
 ) -> Option<Opened> {
     let accepted = if accepted.is_announced { announced(&shared, accepted, slot).await? } else { accepted };
     let Accepted { socket, address, local, .. } = accepted;
     let limits = &shared.settings.limits;
     let counters = &shared.counters;
-    let Some(config) = tls else {
+    let Some(tls) = tls else {
         let deadline = Instant::now() + limits.header_read_timeout;
         let Ok(sniffed) = timeout_at(deadline, sniff(socket, shared.settings.h2c)).await else {
             counters.header_timeouts.increment();
@@ -160,11 +167,14 @@ async fn open<H>(
         let peer = Peer { address, local, protocol, tls: None };
         return Some(Opened { transport: Transport::Plain(socket), first, peer });
     };
-    let handshake = Box::pin(TlsAcceptor::from(config).accept(socket));
-    let session = match timeout(limits.tls_handshake_timeout, handshake).await {
-        Ok(Ok(session)) => session,
+    let handshake = Box::pin(handshake(&tls, socket, local, &shared.demands));
+    let (session, client) = match timeout(limits.tls_handshake_timeout, handshake).await {
+        Ok(Ok(done)) => done,
         Ok(Err(error)) => {
             counters.tls_handshakes_failed.increment();
+            if mutual::is_refusal(&error) {
+                counters.client_certificates_refused.increment();
+            }
             tracing::debug!(%address, %error, "TLS handshake failed");
             return None;
         }
@@ -175,10 +185,34 @@ async fn open<H>(
     };
     counters.tls_handshakes_done.increment();
     let (_, state) = session.get_ref();
+    if state.handshake_kind() == Some(HandshakeKind::Resumed) {
+        counters.tls_handshakes_resumed.increment();
+    }
+    if state.peer_certificates().is_some() {
+        counters.client_certificates_accepted.increment();
+    }
     let protocol = if state.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
-    let tls = TlsInfo { sni: state.server_name().map(Box::from), version: state.protocol_version() };
+    let tls = TlsInfo { sni: state.server_name().map(Box::from), version: state.protocol_version(), client };
     let peer = Peer { address, local, protocol, tls: Some(tls) };
     Some(Opened { transport: Transport::Tls(Box::new(session)), first: FirstBytes::default(), peer })
+}
+
+/// The handshake, and what the client showed where a certificate was asked for.
+async fn handshake(
+    tls: &Tls,
+    socket: TcpStream,
+    local: SocketAddr,
+    demands: &Demands,
+) -> io::Result<(TlsStream<TcpStream>, Option<Arc<Shown>>)> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let demand = demands.find(start.client_hello().server_name(), local);
+    let config = tls.config(demand.as_deref()).map_err(io::Error::other)?;
+    let time = Arc::clone(&config.time_provider);
+    let session = start.into_stream(config).await?;
+    let Some(demand) = demand else { return Ok((session, None)) };
+    let now = time.current_time().ok_or(io::ErrorKind::Other)?;
+    let shown = demand.shown(session.get_ref().1.peer_certificates(), now).map_err(io::Error::other)?;
+    Ok((session, Some(Arc::new(shown))))
 }
 
 /// Takes the balancer's header off, and goes on with the ends that it announces.

@@ -48,6 +48,12 @@ pub struct ConnectionCounters {
     pub tls_handshakes_done: Count,
     pub tls_handshakes_failed: Count,
     pub tls_handshakes_timed_out: Count,
+    /// Handshakes that ended for want of a good certificate of the client, also among `tls_handshakes_failed`.
+    pub client_certificates_refused: Count,
+    /// Handshakes in which the client showed a good certificate.
+    pub client_certificates_accepted: Count,
+    /// Handshakes that went on from an earlier one, also among `tls_handshakes_done`.
+    pub tls_handshakes_resumed: Count,
     /// Requests of connections that have ended; what goes on is counted where it is answered.
     pub requests: Count,
     /// Heads that hyper or h2 refused by themselves.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +22,8 @@ use super::peer::Peer;
 use super::proxy_protocol::Refusal;
 use super::settings::Settings;
 use super::slots::Slots;
-use super::tls::{self, TlsError};
+use super::tls::mutual::Demands;
+use super::tls::{Tls, TlsError};
 
 /// Why the listeners do not stand.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,8 @@ pub struct Bound {
     http: Vec<TcpListener>,
     https: Vec<TcpListener>,
     http3: Vec<quinn::Endpoint>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Tls>>,
+    demands: Demands,
     settings: Settings,
 }
 
@@ -51,10 +52,10 @@ pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
     if settings.http.is_empty() && settings.https.is_empty() && settings.http3.is_empty() {
         return Err(ServerError::NoAddress);
     }
-    let tls = match (&settings.certificates, settings.https.is_empty()) {
+    let tls = match (&settings.certificates, settings.https.is_empty() && settings.http3.is_empty()) {
         (_, true) => None,
         (Some(certificates), false) => {
-            Some(tls::server_config(Arc::clone(certificates), settings.tls_policy)?)
+            Some(Arc::new(Tls::new(Arc::clone(certificates), settings.tls_policy)?))
         }
         (None, false) => return Err(TlsError::NoneGiven.into()),
     };
@@ -64,16 +65,13 @@ pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
         };
         addresses.iter().map(one).collect::<Result<Vec<_>, _>>()
     };
-    let http3 = bind_http3(&settings)?;
-    Ok(Bound { http: all(&settings.http)?, https: all(&settings.https)?, http3, tls, settings })
+    let http3 = tls.as_ref().map_or(Ok(Vec::new()), |tls| bind_http3(&settings, tls))?;
+    let demands = Demands::default();
+    Ok(Bound { http: all(&settings.http)?, https: all(&settings.https)?, http3, tls, demands, settings })
 }
 
-fn bind_http3(settings: &Settings) -> Result<Vec<quinn::Endpoint>, ServerError> {
-    if settings.http3.is_empty() {
-        return Ok(Vec::new());
-    }
-    let certificates = settings.certificates.clone().ok_or(TlsError::NoneGiven)?;
-    let tls = tls::quic_config(certificates)?;
+fn bind_http3(settings: &Settings, tls: &Tls) -> Result<Vec<quinn::Endpoint>, ServerError> {
+    let tls = tls.quic_config()?;
     let one = |address: &SocketAddr| {
         http3::bind(*address, settings, Arc::clone(&tls))
             .map_err(|source| ServerError::Bind { address: *address, source })
@@ -109,6 +107,12 @@ impl Bound {
         Ok((http?, all(&self.https)?))
     }
 
+    /// Has handshakes ask clients for certificates where these say so.
+    #[must_use]
+    pub fn demanding(self, demands: Demands) -> Self {
+        Self { demands, ..self }
+    }
+
     /// The addresses of HTTP/3, in the order of the settings.
     pub fn http3_addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.http3.iter().map(quinn::Endpoint::local_addr).collect()
@@ -136,6 +140,7 @@ impl Bound {
             settings: self.settings,
             handler,
             counters,
+            demands: self.demands,
             drain: Drain::default(),
             tasks: tasks.clone(),
         });
@@ -162,7 +167,7 @@ impl Bound {
 /// How the connections of a listener begin.
 #[derive(Clone, Debug)]
 struct Way {
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Tls>>,
     /// With a header of the PROXY protocol.
     is_announced: bool,
 }

@@ -1,8 +1,11 @@
 //! Who is at the other end of a connection, given to the handler with each request.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rustls::ProtocolVersion;
+
+use super::tls::mutual::Shown;
 
 /// One connection's ends. Shared by all its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,4 +31,6 @@ pub struct TlsInfo {
     /// The server name that the client asked for, in lower case.
     pub sni: Option<Box<str>>,
     pub version: Option<ProtocolVersion>,
+    /// Where a certificate of the client was asked for.
+    pub client: Option<Arc<Shown>>,
 }

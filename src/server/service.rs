@@ -24,6 +24,11 @@ pub(super) struct Service<H> {
 }
 
 impl<H> Service<H> {
+    /// Over HTTP/3 no certificate of a client is asked for: who showed one here would be turned away there.
+    fn may_go_elsewhere(&self) -> bool {
+        self.peer.tls.as_ref().is_some_and(|tls| tls.client.is_none())
+    }
+
     pub(super) async fn answer<F, B>(
         &self,
         request: Request<RequestBody>,
@@ -55,7 +60,7 @@ impl<H> Service<H> {
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Some(advertised) = settings.alt_svc.as_ref().filter(|_| self.peer.tls.is_some()) {
+        if let Some(advertised) = settings.alt_svc.as_ref().filter(|_| self.may_go_elsewhere()) {
             response.headers_mut().insert(ALT_SVC, advertised.clone());
         }
         response.map(|body| ResponseBody::new(Some(body), in_flight))

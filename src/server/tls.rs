@@ -1,5 +1,8 @@
 //! Certificates and the TLS configuration: read from files, chosen by server name, replaced while running.
 
+pub mod mutual;
+mod tickets;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +13,13 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use mutual::ClientDemand;
+use tickets::Tickets;
 
 /// What keeps a certificate from being used, with the file and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -184,37 +190,73 @@ impl TlsPolicy {
     }
 }
 
-/// The configuration of the https listeners: HTTP/2 before HTTP/1.1. Made once for a process, so that
-/// its ticket keys, which rotate by themselves, serve all listeners.
-pub(super) fn server_config(
+/// The TLS of a process's listeners, with one set of ticket keys for all of them.
+#[derive(Debug)]
+pub(super) struct Tls {
     certificates: Arc<Certificates>,
     policy: TlsPolicy,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    Ok(Arc::new(speaking(&["h2", "http/1.1"], certificates, policy)?))
+    keys: Arc<dyn ProducesTickets>,
+    /// Of handshakes that ask the client for no certificate.
+    open: Arc<ServerConfig>,
 }
 
-/// The configuration of HTTP/3, for which only TLS 1.3 will do (RFC 9001 §4.2). Data before the end of the handshake
-/// (0-RTT) can be replayed by anyone who saw it, and is not taken.
-pub(super) fn quic_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
-    let mut config = speaking(&["h3"], certificates, TlsPolicy::Modern)?;
-    config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+impl Tls {
+    pub(super) fn new(certificates: Arc<Certificates>, policy: TlsPolicy) -> Result<Self, TlsError> {
+        let keys = aws_lc_rs::Ticketer::new()?;
+        let open = Way { protocols: &["h2", "http/1.1"], policy, demand: None };
+        let open = Arc::new(open.config(&certificates, &keys)?);
+        Ok(Self { certificates, policy, keys, open })
+    }
+
+    /// The configuration of a handshake of the https listeners: HTTP/2 before HTTP/1.1.
+    pub(super) fn config(&self, demand: Option<&ClientDemand>) -> Result<Arc<ServerConfig>, TlsError> {
+        let Some(demand) = demand else { return Ok(Arc::clone(&self.open)) };
+        if let Some(config) = demand.config().get() {
+            return Ok(Arc::clone(config));
+        }
+        let way = Way { protocols: &["h2", "http/1.1"], policy: self.policy, demand: Some(demand) };
+        let config = Arc::new(way.config(&self.certificates, &self.keys)?);
+        Ok(Arc::clone(demand.config().get_or_init(|| config)))
+    }
+
+    /// The configuration of HTTP/3, for which only TLS 1.3 will do (RFC 9001 §4.2). Data before the end of the handshake
+    /// (0-RTT) can be replayed by anyone who saw it, and is not taken. No certificate is asked for: the configuration
+    /// stands before the client has said which server it wants.
+    pub(super) fn quic_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let way = Way { protocols: &["h3"], policy: TlsPolicy::Modern, demand: None };
+        let mut config = way.config(&self.certificates, &self.keys)?;
+        config.max_early_data_size = 0;
+        Ok(Arc::new(config))
+    }
 }
 
-/// A configuration for these protocols, the preferred first.
-fn speaking(
-    protocols: &[&str],
-    certificates: Arc<Certificates>,
+/// How a kind of handshake goes.
+struct Way<'a> {
+    /// The preferred first.
+    protocols: &'a [&'a str],
     policy: TlsPolicy,
-) -> Result<ServerConfig, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&policy.versions())?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    config.send_tls13_tickets = 2;
-    Ok(config)
+    demand: Option<&'a ClientDemand>,
+}
+
+impl Way<'_> {
+    fn config(
+        &self,
+        certificates: &Arc<Certificates>,
+        keys: &Arc<dyn ProducesTickets>,
+    ) -> Result<ServerConfig, TlsError> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&self.policy.versions())?;
+        let builder = match self.demand {
+            Some(demand) => builder.with_client_cert_verifier(demand.verifier()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.ticketer =
+            Tickets::new(Arc::clone(keys), self.demand.map_or(tickets::OPEN, ClientDemand::fingerprint));
+        config.send_tls13_tickets = 2;
+        Ok(config)
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {

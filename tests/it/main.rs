@@ -14,6 +14,7 @@ mod bursts;
 mod cache_rules;
 mod carriers;
 mod changes;
+mod client_certificates;
 mod commands;
 mod disk;
 mod encryption;

@@ -64,7 +64,8 @@ fn client(typed: &typed::Origin, folder: &Path, judge: &mut Judge) -> Option<Cli
     }
 }
 
-fn certificates(
+/// The certificates in a PEM file, at least one.
+pub fn certificates(
     path: &Spanned<PathBuf>,
     what: &str,
     folder: &Path,

@@ -28,11 +28,13 @@ pub enum Reason {
     Rule,
     /// The address makes too many requests.
     RequestRate,
+    /// The connection's handshake verified no certificate for this property.
+    ClientCertificate,
 }
 
 impl Reason {
     /// Every reason, for metrics that are resolved at start.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NoToken,
         Self::Malformed,
         Self::DuplicateToken,
@@ -53,6 +55,7 @@ impl Reason {
         Self::PlaylistNotListed,
         Self::Rule,
         Self::RequestRate,
+        Self::ClientCertificate,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -77,6 +80,7 @@ impl Reason {
             Self::PlaylistNotListed => "playlist_not_listed",
             Self::Rule => "rule",
             Self::RequestRate => "request_rate",
+            Self::ClientCertificate => "client_certificate",
         }
     }
 }

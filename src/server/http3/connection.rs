@@ -76,7 +76,7 @@ async fn open<H>(
     counters.tls_handshakes_done.increment();
     counters.h3_handshakes.increment();
     let sni = quic.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok()?.server_name);
-    let tls = TlsInfo { sni: sni.map(Into::into), version: Some(ProtocolVersion::TLSv1_3) };
+    let tls = TlsInfo { sni: sni.map(Into::into), version: Some(ProtocolVersion::TLSv1_3), client: None };
     let local = SocketAddr::new(quic.local_ip().unwrap_or(local.ip()), local.port());
     let peer =
         Arc::new(Peer { address: quic.remote_address(), local, protocol: Protocol::H3, tls: Some(tls) });

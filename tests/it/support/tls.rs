@@ -21,10 +21,15 @@ pub struct TestCertificate {
 
 impl TestCertificate {
     pub fn new() -> Self {
+        Self::naming(&["localhost", "127.0.0.1"])
+    }
+
+    /// The same for other names.
+    pub fn naming(hosts: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let args = CertArgs {
             out: folder.path().to_owned(),
-            hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             days: 825,
             force: false,
         };
