@@ -63,7 +63,7 @@ fn completed(text: &str) -> String {
 
 /// The files that a configuration names: certificates with their keys, databases.
 fn put_files(folder: &Path, text: &str) {
-    for name in named(text, r#"= *"([^"/][^"]*\.(?:pem|key|mmdb|crt))""#) {
+    for name in named(text, r#"[=\[] *"([^"/][^"]*\.(?:pem|key|mmdb|crt))""#) {
         let path = folder.join(&name);
         if path.exists() {
             continue;
