@@ -4,3 +4,4 @@
 mod files;
 mod running;
 mod support;
+mod watching;

@@ -11,10 +11,10 @@ use crate::support::program::{Running, free_port, is_wanted};
 use crate::support::{read, secret, secrets, sluicegate, told};
 
 /// How long is waited for what comes by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts the program, and gives what comes after each of the marks in its lines, in this order.
-fn start(command: &mut Command, from_errors: bool, marks: &[&str]) -> (Running, Vec<String>) {
+pub(crate) fn start(command: &mut Command, from_errors: bool, marks: &[&str]) -> (Running, Vec<String>) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
     let lines: Box<dyn std::io::Read + Send> = if from_errors {
@@ -46,7 +46,7 @@ fn start(command: &mut Command, from_errors: bool, marks: &[&str]) -> (Running, 
 }
 
 /// The head and the body of an answer.
-fn get(address: SocketAddr, target: &str, headers: &str) -> (String, Vec<u8>) {
+pub(crate) fn get(address: SocketAddr, target: &str, headers: &str) -> (String, Vec<u8>) {
     let mut socket = TcpStream::connect(address).expect("a connection");
     socket.set_read_timeout(Some(PATIENCE)).expect("a time");
     let request = format!("GET {target} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
@@ -57,7 +57,7 @@ fn get(address: SocketAddr, target: &str, headers: &str) -> (String, Vec<u8>) {
     (String::from_utf8_lossy(&answer[..at]).into_owned(), answer[at + 4..].to_vec())
 }
 
-fn status(head: &str) -> &str {
+pub(crate) fn status(head: &str) -> &str {
     head.split(' ').nth(1).unwrap_or_default()
 }
 
@@ -68,7 +68,7 @@ fn first_uri(body: &[u8]) -> String {
 }
 
 /// Plays from the entry to a segment; gives the first target with a session in it.
-fn play(edge: SocketAddr, token: &str) -> String {
+pub(crate) fn play(edge: SocketAddr, token: &str) -> String {
     let (head, body) = get(edge, &format!("/vod/ts/master.m3u8?{token}"), "");
     assert_eq!(status(&head), "200", "{head}");
     let media = format!("/vod/ts/{}", first_uri(&body));
