@@ -53,7 +53,7 @@ pub(super) fn field(error: &PurgeError, otherwise: &'static str) -> &'static str
     match error {
         PurgeError::Property(_) | PurgeError::Other(_) | PurgeError::Unnamed => "property",
         PurgeError::Tag => "tag",
-        PurgeError::Form(_) | PurgeError::Host(_) | PurgeError::Target(_) | PurgeError::Query => otherwise,
+        PurgeError::Form | PurgeError::Host(_) | PurgeError::Target(_) | PurgeError::Query => otherwise,
     }
 }
 

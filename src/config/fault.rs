@@ -69,7 +69,7 @@ impl Judge {
 
     /// Notes the fault of a text that is no valid TOML or has a key or value that is not known.
     pub fn syntax(&mut self, error: &toml::de::Error) {
-        let message = error.message().to_owned();
+        let message = without_values(error.message());
         let cure = suggestion(&message);
         let place = error.span().unwrap_or_default();
         // A place of no width is widened, so that it can be pointed at.
@@ -118,6 +118,22 @@ impl Faults {
     }
 }
 
+/// What serde says, without a value where a secret may have been typed: of a wrong type, and as the field of a secret.
+fn without_values(message: &str) -> String {
+    const FIELDS_OF_A_SECRET: &str = "`env`, `file`, `command`, `timeout`, `hex`, `text`";
+    if message.ends_with("expected struct Source") {
+        return "a secret is a table: { env = \"NAME\" }, { file = \"path\" }, { command = [\"program\"] }, { hex = \"..\" } or { text = \"..\" }"
+            .to_owned();
+    }
+    if message.starts_with("unknown field `") && message.ends_with(FIELDS_OF_A_SECRET) {
+        return format!("unknown field of a secret, expected one of {FIELDS_OF_A_SECRET}");
+    }
+    let Some(said) = message.strip_prefix("invalid type: ") else { return message.to_owned() };
+    let kind = said.split([' ', ',']).next().unwrap_or_default();
+    let expected = said.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
+    format!("invalid type: {kind}, expected {expected}")
+}
+
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -148,6 +164,21 @@ fn suggestion(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_of_a_wrong_type_is_not_repeated() {
+        for (said, told) in [
+            ("invalid type: integer `5555`, expected a string", "invalid type: integer, expected a string"),
+            (
+                "invalid type: string \"a, expected b\", expected a map",
+                "invalid type: string, expected a map",
+            ),
+            ("invalid type: map, expected u16", "invalid type: map, expected u16"),
+            ("missing field `hosts`", "missing field `hosts`"),
+        ] {
+            assert_eq!(without_values(said), told);
+        }
+    }
 
     #[test]
     fn a_misspelt_key_is_told_what_it_should_be() {

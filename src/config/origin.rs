@@ -142,7 +142,9 @@ fn servers(typed: &typed::Origin, judge: &mut Judge) -> Vec<ServerSettings> {
     for (url, weight, is_backup) in plain.chain(weighed) {
         match base(url.get_ref()) {
             Ok(base) => servers.push(ServerSettings { base, weight, is_backup }),
-            Err(fault) => judge.fault(url.span(), format!("the origin \"{}\" {fault}", url.get_ref()), A_URL),
+            Err(fault) => {
+                judge.fault(url.span(), format!("the origin \"{}\" {fault}", shown(url.get_ref())), A_URL)
+            }
         }
     }
     for server in &typed.servers {
@@ -156,6 +158,16 @@ fn servers(typed: &typed::Origin, judge: &mut Judge) -> Vec<ServerSettings> {
         }
     }
     servers
+}
+
+/// A URL for a fault, less what may be secret in it: whatever stands before an `@`, and the query.
+fn shown(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}//..@{rest}"),
+        None => url.to_owned(),
+    }
 }
 
 fn base(url: &str) -> Result<Base, &'static str> {

@@ -7,6 +7,7 @@ use http::Uri;
 
 use crate::domain::uri::path;
 use crate::store::purge::{Depth, Purge, Scope};
+use crate::telemetry::redact;
 
 use super::error::EdgeError;
 use super::host::split_port;
@@ -50,8 +51,9 @@ pub enum PurgeError {
     Other(String),
     #[error("is missing; a path alone needs it")]
     Unnamed,
-    #[error("\"{0}\" is no URL; write it as viewers ask for it: https://host/path")]
-    Form(String),
+    /// Which is not repeated: a token may stand in it.
+    #[error("is no URL; write it as viewers ask for it: https://host/path")]
+    Form,
     #[error("no property answers for the host \"{0}\"")]
     Host(String),
     #[error("{0}")]
@@ -86,7 +88,7 @@ impl Edge {
         counters.purged_on_disk.add(purged.on_disk as u64);
         counters.purged_playlists.add(gone as u64);
         tracing::info!(
-            ?scope,
+            scope = self.in_words(&scope),
             soft,
             memory = purged.in_memory,
             disk = purged.on_disk,
@@ -94,6 +96,14 @@ impl Edge {
             "purged"
         );
         Purged { in_memory: purged.in_memory, on_disk: purged.on_disk, playlists: gone }
+    }
+
+    /// A scope for the log. An operator may have named a URL with a token in it.
+    fn in_words(&self, scope: &Scope) -> String {
+        let terms = self.terms.load();
+        let properties = terms.properties.values();
+        let names: Vec<&String> = properties.flat_map(|property| &property.rules.token_names).collect();
+        redact::text(&format!("{scope:?}"), &names).to_owned()
     }
 }
 
@@ -116,7 +126,7 @@ impl Terms {
             }
             What::Url(url) => {
                 let (property, rest) = self.place(url, named)?;
-                let uri: Uri = rest.parse().map_err(|_| PurgeError::Form(url.clone()))?;
+                let uri: Uri = rest.parse().map_err(|_| PurgeError::Form)?;
                 let target = Target::read(&uri, property).map_err(PurgeError::Target)?;
                 let mut keyed: Vec<String> = property
                     .query_rules()
@@ -153,13 +163,13 @@ impl Terms {
         if url.starts_with('/') {
             return named.map(|property| (property, url)).ok_or(PurgeError::Unnamed);
         }
-        let form = || PurgeError::Form(url.to_owned());
-        let (scheme, rest) = url.split_once("://").ok_or_else(form)?;
+        let (scheme, rest) = url.split_once("://").ok_or(PurgeError::Form)?;
         if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-            return Err(form());
+            return Err(PurgeError::Form);
         }
         let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let (host, port) = split_port(authority).filter(|(host, _)| !host.is_empty()).ok_or_else(form)?;
+        let (host, port) =
+            split_port(authority).filter(|(host, _)| !host.is_empty()).ok_or(PurgeError::Form)?;
         let selected = self.properties.select(host, port);
         let selected = selected.ok_or_else(|| PurgeError::Host(host.to_owned()))?;
         if named.is_some_and(|named| named.name != selected.name) {
@@ -168,7 +178,7 @@ impl Terms {
         match rest {
             "" => Ok((selected, "/")),
             rest if rest.starts_with('/') => Ok((selected, rest)),
-            _ => Err(form()),
+            _ => Err(PurgeError::Form),
         }
     }
 }

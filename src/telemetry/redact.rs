@@ -8,6 +8,35 @@ use crate::domain::uri::escape;
 /// What stands for what must not be read.
 const REDACTED: &str = "[redacted]";
 
+/// Parameters by which URLs are signed or people prove who they are, at another property or elsewhere: such a query may come or pass here.
+const SIGNED: [&str; 25] = [
+    "hdnts",
+    "hdntl",
+    "__token__",
+    "st",
+    "md5",
+    "edge-cache-token",
+    "urisigningpackage",
+    "cta-common-access-token",
+    "signature",
+    "sig",
+    "x-amz-signature",
+    "x-amz-security-token",
+    "x-goog-signature",
+    "policy",
+    "token",
+    "access_token",
+    "id_token",
+    "auth",
+    "authorization",
+    "jwt",
+    "password",
+    "secret",
+    "api_key",
+    "apikey",
+    "key",
+];
+
 /// A query for a log: the values of `names` replaced, as are all values that look signed.
 ///
 /// A parameter is also redacted when its decoded name would be one of `names`: a player or an attacker may write
@@ -16,7 +45,9 @@ pub fn query<'a>(query: &'a str, names: &[impl AsRef<str>]) -> Cow<'a, str> {
     let is_secret = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = escape::decode(name).unwrap_or(Cow::Borrowed(name));
-        names.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_ref())) || looks_signed(value, names)
+        names.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_ref()))
+            || SIGNED.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+            || looks_signed(value, names)
     };
     if !query.split('&').any(is_secret) {
         return Cow::Borrowed(query);

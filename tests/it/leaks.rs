@@ -13,7 +13,7 @@ use crate::{media_cdn, secure_link};
 const MASTER: &str = "/v/master.m3u8";
 
 /// The HMACs that stand in a text: what makes a token of its fields.
-fn hmacs(text: &str) -> BTreeSet<String> {
+pub fn hmacs(text: &str) -> BTreeSet<String> {
     text.split("hmac=").skip(1).filter_map(|rest| rest.get(..64)).map(str::to_owned).collect()
 }
 

@@ -36,6 +36,7 @@ mod prefetch;
 mod protection;
 mod purge;
 mod rates;
+mod redaction;
 mod refusals;
 mod reload;
 mod revocation;

@@ -10,7 +10,7 @@ use sluicegate::domain::token::secure_link::{Settings, Verifier};
 use crate::support::player::Player;
 use crate::support::{START, TestEdge, get, stage};
 
-const SECRET: &str = "mysecret";
+pub const SECRET: &str = "mysecret";
 const MASTER: &str = "/v/master.m3u8";
 
 fn access(more: &str) -> String {

@@ -12,7 +12,7 @@ use crate::support::logged::LoggedEdge;
 use crate::support::player::Player;
 use crate::support::{START, TestEdge, TestOrigin, get, mmdb, request, stage};
 
-const SECRET: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+pub const SECRET: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const MASTER: &str = "/v/master.m3u8";
 
 fn access(dialect: &str, more: &str) -> String {
@@ -29,7 +29,7 @@ fn claims(claims: &Value) -> Map<String, Value> {
     claims.as_object().expect("an object").clone()
 }
 
-fn jwt(named: &Value) -> String {
+pub fn jwt(named: &Value) -> String {
     let input = jwt::sign::signing_input(Algorithm::Hs256, None, &claims(named));
     jwt::sign::token(&input, &mac(input.as_bytes()))
 }
