@@ -143,7 +143,7 @@ fn servers(typed: &typed::Origin, judge: &mut Judge) -> Vec<ServerSettings> {
         match base(url.get_ref()) {
             Ok(base) => servers.push(ServerSettings { base, weight, is_backup }),
             Err(fault) => {
-                judge.fault(url.span(), format!("the origin \"{}\" {fault}", shown(url.get_ref())), A_URL)
+                judge.fault(url.span(), format!("the origin \"{}\" {fault}", shown(url.get_ref())), A_URL);
             }
         }
     }
