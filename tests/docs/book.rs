@@ -21,7 +21,10 @@ fn every_page_is_in_the_table_of_contents_once() {
         .iter()
         .map(|page| page.name.as_str())
         .filter(|name| name.starts_with("docs/") && *name != SUMMARY);
-    assert_eq!(there.collect::<BTreeSet<_>>(), once);
+    let there: BTreeSet<&str> = there.collect();
+    let missing: Vec<_> = there.difference(&once).collect();
+    let dangling: Vec<_> = once.difference(&there).collect();
+    assert!(missing.is_empty() && dangling.is_empty(), "{SUMMARY} lacks {missing:?}, and lists {dangling:?}");
 }
 
 /// A link out of `docs` would lead nowhere in the built book.

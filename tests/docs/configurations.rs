@@ -12,6 +12,7 @@ use crate::page::Page;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicegate");
 /// What any variable of the environment holds: a key in hex, text, and base64 alike.
 const KEY: &str = "000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f";
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAyLWGy5MXU+aVH29JvhKxE7L3LhOhUTWhpc1He/GA4V8=\n-----END PUBLIC KEY-----\n";
 
 #[test]
 fn every_configuration_on_a_page_is_a_good_one() {
@@ -63,6 +64,12 @@ fn completed(text: &str) -> String {
 
 /// The files that a configuration names: certificates with their keys, databases.
 fn put_files(folder: &Path, text: &str) {
+    for name in named(text, r#"file = "([^"/][^"]*)""#) {
+        let path = folder.join(&name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        let is_public = path.extension().is_some_and(|extension| extension == "pem");
+        fs::write(&path, if is_public { PUBLIC_KEY } else { KEY }).expect("a file");
+    }
     for name in named(text, r#"[=\[] *"([^"/][^"]*\.(?:pem|key|mmdb|crt))""#) {
         let path = folder.join(&name);
         if path.exists() {

@@ -31,6 +31,7 @@ pub struct Block {
     pub text: String,
     /// Of its first line of content.
     pub line: usize,
+    indent: usize,
 }
 
 impl Page {
@@ -117,7 +118,9 @@ fn blocks(name: &str, text: &str) -> Vec<Block> {
                 found.push(block);
             }
             Some((_, block)) => {
-                block.text.push_str(line);
+                // In a list a block is indented as its fence is.
+                let indented = line.len() - bare.len();
+                block.text.push_str(&line[indented.min(block.indent)..]);
                 block.text.push('\n');
             }
             None if bare.starts_with("```") => {
@@ -128,6 +131,7 @@ fn blocks(name: &str, text: &str) -> Vec<Block> {
                     word: words.next(),
                     text: String::new(),
                     line: at + 2,
+                    indent: line.len() - bare.len(),
                 };
                 open = Some(("`".repeat(bare.len() - info.len()), block));
             }
