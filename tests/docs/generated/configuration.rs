@@ -180,7 +180,7 @@ fn value_and_comment(text: &str) -> (String, String) {
 fn kind(value: &str, comment: &str) -> String {
     let is = |pattern: &str| Regex::new(pattern).expect("a pattern").is_match(value);
     let choices =
-        Regex::new(r"^[a-z0-9.-]+( \([^()]*\))?( \| [a-z0-9.-]+( \([^()]*\))?,?)+").expect("a pattern");
+        Regex::new(r"^[a-z0-9_.-]+( \([^()]*\))?( \| [a-z0-9_.-]+( \([^()]*\))?,?)+").expect("a pattern");
     let name = if value.is_empty() {
         "table"
     } else if is("^(true|false)$") {
