@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::header::{ALLOW, ALT_SVC, CACHE_CONTROL, CONNECTION, RETRY_AFTER};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use super::activity::{Activity, Standing};
 use super::body::{InFlight, ResponseBody};
@@ -31,7 +34,7 @@ impl<H> Service<H> {
 
     pub(super) async fn answer<F, B>(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         number: u32,
         mut in_flight: InFlight,
     ) -> Response<ResponseBody<B>>
@@ -45,7 +48,9 @@ impl<H> Service<H> {
         let verdict = match standing {
             Standing::Refused(refusal) => Err(refusal),
             Standing::Last | Standing::OthersFollow => {
-                door::check(&request, request.body().is_end_stream(), &settings.limits)
+                let body_is_empty = is_h1 && request.body().is_end_stream()
+                    || !is_h1 && ends_with_its_head(&mut request, settings.limits.header_read_timeout).await;
+                door::check(&request, body_is_empty, &settings.limits)
             }
         };
         let verdict = verdict.and_then(|()| self.streams.take()).map(|place| in_flight.keep(place));
@@ -65,6 +70,24 @@ impl<H> Service<H> {
         }
         response.map(|body| ResponseBody::new(Some(body), in_flight))
     }
+}
+
+/// Whether no body follows the head. RFC 9113 §8.1 lets a client end a GET by an empty frame after its head, which is waited
+/// for as long as for the head itself; that of another method is the handler's.
+async fn ends_with_its_head(request: &mut Request<RequestBody>, patience: Duration) -> bool {
+    let takes_no_body = request.method() == Method::GET || request.method() == Method::HEAD;
+    if request.body().is_end_stream() || !takes_no_body {
+        return request.body().is_end_stream();
+    }
+    let ended = Box::pin(async {
+        while let Some(Ok(frame)) = request.body_mut().frame().await {
+            if frame.data_ref().is_some_and(|data| !data.is_empty()) {
+                return false;
+            }
+        }
+        request.body().is_end_stream()
+    });
+    timeout(patience, ended).await.unwrap_or(false)
 }
 
 pub(super) fn refuse(refusal: Refusal, is_h1: bool) -> Response<()> {

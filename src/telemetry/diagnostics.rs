@@ -39,7 +39,7 @@ impl Level {
 
     /// `filter`: `info`, or `sluicegate=debug,warn`.
     pub fn set(&self, filter: &str) -> Result<(), NoLevel> {
-        let parsed = EnvFilter::try_new(filter).map_err(|_| NoLevel(filter.to_owned()))?;
+        let parsed = parsed(filter).ok_or_else(|| NoLevel(filter.to_owned()))?;
         if !(self.put)(parsed) {
             return Err(NoLevel(filter.to_owned()));
         }
@@ -56,7 +56,7 @@ impl Level {
 /// Diagnostics go to standard error, so that the access log may have standard output for itself. Called once in a process.
 pub fn log_to_stderr(filter: &str, format: Format) -> Level {
     let text = Arc::new(ArcSwap::from_pointee(filter.to_owned()));
-    let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
+    let (filter, handle) = reload::Layer::new(parsed(filter).unwrap_or_else(|| EnvFilter::new(filter)));
     let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let lines = match format {
         Format::Text => lines.with_target(false).boxed(),
@@ -64,4 +64,25 @@ pub fn log_to_stderr(filter: &str, format: Format) -> Level {
     };
     tracing_subscriber::registry().with(filter).with(lines).init();
     Level { put: Arc::new(move |filter| handle.reload(filter).is_ok()), text }
+}
+
+/// The filter, and silence for what a client's frames can have a library say as often as it likes (h2 warns of each PING
+/// that acknowledges none), unless the filter has a word on that.
+fn parsed(filter: &str) -> Option<EnvFilter> {
+    let names_h2 = filter.split(',').any(|directive| directive.trim().starts_with("h2"));
+    let whole = if names_h2 { filter.to_owned() } else { format!("{filter},h2=error") };
+    EnvFilter::try_new(whole).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_cannot_fill_the_log_through_http2() {
+        let text = |filter: &str| parsed(filter).map(|filter| filter.to_string());
+        assert!(text("info").is_some_and(|filter| filter.contains("h2=error") && filter.contains("info")));
+        assert!(text("debug,h2=trace").is_some_and(|filter| !filter.contains("h2=error")));
+        assert_eq!(text("sluicegate=loud"), None);
+    }
 }

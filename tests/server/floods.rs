@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use sluicegate::server::door::Refusal;
 use sluicegate::server::settings::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{Server, get, h2_client, settings, start, text, until, with_limits, within};
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -119,6 +121,44 @@ async fn a_closed_window_ends_as_a_stalled_write() {
     bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, 1, GET_HEAD));
     goaway_after(&server, &bytes).await;
     assert_eq!(server.counters.stalled_writes.value(), 1);
+}
+
+#[tokio::test]
+async fn a_get_of_http2_may_end_with_an_empty_frame() {
+    let server = start(settings());
+    let mut bytes = preface(&[]);
+    bytes.extend(frame(HEADERS, END_HEADERS, 1, GET_HEAD));
+    bytes.extend(frame(DATA, 0, 1, b""));
+    bytes.extend(frame(DATA, END_STREAM, 1, b""));
+    let mut socket = TcpStream::connect(server.http).await.unwrap();
+    socket.write_all(&bytes).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello /") {
+        answer.push(within(socket.read_u8()).await.unwrap());
+    }
+    assert_eq!(server.counters.refused(Refusal::UnexpectedBody), 0);
+}
+
+#[tokio::test]
+async fn a_get_of_http2_that_does_not_end_is_refused() {
+    let limits = Limits { header_read_timeout: Duration::from_millis(100), ..Limits::default() };
+    let server = start(with_limits(limits));
+    let mut socket = TcpStream::connect(server.http).await.unwrap();
+    let bytes = [preface(&[]), frame(HEADERS, END_HEADERS, 1, GET_HEAD)].concat();
+    socket.write_all(&bytes).await.unwrap();
+    until(|| server.counters.refused(Refusal::UnexpectedBody) == 1).await;
+}
+
+/// RFC 9113 §5.1: what follows a stream's reset is an error of that stream.
+#[tokio::test]
+async fn a_head_after_a_reset_is_an_error() {
+    let server = start(settings());
+    let mut bytes = preface(&[]);
+    bytes.extend(frame(HEADERS, END_HEADERS, 1, GET_HEAD));
+    bytes.extend(frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
+    bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, 1, GET_HEAD));
+    assert!(goaway_after(&server, &bytes).await.is_some());
+    assert_serves(&server).await;
 }
 
 #[tokio::test]
