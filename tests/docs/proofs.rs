@@ -5,6 +5,9 @@ use std::fs;
 
 use crate::page::{files, root};
 
+/// `lib` are the tests beside the code.
+const BINARIES: [&str; 7] = ["it::", "players::", "lib::", "server::", "origin::", "manifest::", "store::"];
+
 #[test]
 fn every_test_that_a_page_names_exists() {
     let mut sources = Vec::new();
@@ -19,13 +22,15 @@ fn every_test_that_a_page_names_exists() {
         }));
     }
     let mut pages = Vec::new();
-    files(&root().join("docs/sources"), "md", &mut pages);
-    assert!(pages.len() >= 5, "the pages were not found");
+    for folder in ["docs/sources", "docs/security"] {
+        files(&root().join(folder), "md", &mut pages);
+    }
+    assert!(pages.len() >= 6, "the pages were not found");
     let (mut named, mut missing) = (0, Vec::new());
     for page in pages {
         let text = fs::read_to_string(&page).expect("a page");
         for code in text.split('`').skip(1).step_by(2) {
-            let is_test = ["it::", "players::", "lib::"].iter().any(|binary| code.starts_with(binary));
+            let is_test = BINARIES.iter().any(|binary| code.starts_with(binary));
             let Some(name) = code.rsplit("::").next().filter(|_| is_test) else { continue };
             named += 1;
             if !known.contains(name) {
