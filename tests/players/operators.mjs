@@ -43,9 +43,9 @@ try {
   await page.click('#ask button');
   await until(page, () => document.getElementById('wrong').textContent !== '', null, job.milliseconds);
   const refusal = await page.textContent('#wrong');
+  const refused = { refusal, mainIsHidden: await page.evaluate(() => document.querySelector('main').hidden) };
   await page.fill('#token', job.token);
   await page.click('#ask button');
-  const refused = { refusal, mainIsHidden: await page.evaluate(() => document.querySelector('main').hidden) };
   await until(page, () => document.getElementById('requests').textContent !== '–', null, job.milliseconds);
   await told('idle', refused);
 
