@@ -4,6 +4,7 @@ pub mod admin;
 pub mod cert;
 pub mod check;
 pub mod demo;
+pub mod documents;
 pub mod lab;
 pub mod purge;
 pub mod reload;
@@ -58,6 +59,11 @@ enum Command {
     Lab(lab::LabArgs),
     /// Make a certificate for development
     Cert(cert::CertArgs),
+    /// Print what a shell needs to complete commands
+    Completions(documents::CompletionsArgs),
+    /// Write the pages of the manual
+    #[command(hide = true)]
+    Manual(documents::ManualArgs),
 }
 
 /// Where the configuration is.
@@ -87,6 +93,8 @@ pub fn run() -> ExitCode {
             token::run(&args, clock.now(), &mut std::io::stdout(), &mut std::io::stderr())
         }
         Command::Lab(args) => lab::run(&args),
+        Command::Completions(args) => documents::completions(&args),
+        Command::Manual(args) => documents::manual(&args),
         Command::Cert(args) => match cert::run(&args, clock.now(), &mut std::io::stdout()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
