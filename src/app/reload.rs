@@ -89,7 +89,10 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
         ("[tls] policy", format!("{:?}", server.tls_policy)),
         ("[server] h2c", server.h2c.to_string()),
         ("[server] workers", config.workers.to_string()),
-        ("[server] drain_timeout", format!("{:?}", server.drain_timeout)),
+        (
+            "[server] drain_timeout or drain_idle_timeout",
+            format!("{:?}", (server.drain_timeout, server.drain_idle_timeout)),
+        ),
         ("[server.limits]", format!("{:?}", server.limits)),
         ("[server.limits] request_addresses_max", config.requests.addresses_max.to_string()),
         (

@@ -101,6 +101,7 @@ pub fn accept(
             certificates,
             tls_policy: tls_policy(typed.tls.policy),
             drain_timeout: typed.server.drain_timeout.0,
+            drain_idle_timeout: typed.server.drain_idle_timeout.0,
             memory_file: None,
         },
         path: None,

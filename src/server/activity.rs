@@ -74,6 +74,14 @@ impl Activity {
             .map_or(Standing::Last, |refusal| Standing::Refused(*refusal))
     }
 
+    /// Whether a connection of HTTP/1 that is drained goes on until a request came: one has begun, or nothing goes on and
+    /// it `may_idle`.
+    pub(super) fn awaits_request(&self, may_idle: bool) -> bool {
+        let has_begun = self.head_is_open.load(Ordering::Relaxed);
+        let is_lingering = self.is_lingering.load(Ordering::Relaxed);
+        self.in_flight.load(Ordering::Relaxed) == 0 && !is_lingering && (has_begun || may_idle)
+    }
+
     /// Which limit applies, and a mark that changes with each step forward, upon which the limit counts anew.
     pub(super) fn phase(&self, protocol: Protocol) -> (Phase, u64) {
         let flag = |flag: &AtomicBool| flag.load(Ordering::Relaxed);

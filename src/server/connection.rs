@@ -73,7 +73,7 @@ struct Opened {
     peer: Peer,
 }
 
-/// Serves a connection to its end. Before its first request a shutdown just ends it.
+/// Serves a connection to its end. A drain ends it before its first request only when that had time to come.
 ///
 /// A task is as large as its largest state, and most connections are idle: each stage is therefore allocated apart, and
 /// gone when it is over.
@@ -89,7 +89,7 @@ pub(super) async fn serve<H, F, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let opening = Box::pin(open(Arc::clone(&shared), accepted, tls, &mut slot));
-    if let Some(Some(opened)) = shared.drain.token().run_until_cancelled(opening).await {
+    if let Some(Some(opened)) = shared.drain.idle_may_end().run_until_cancelled(opening).await {
         speak(&shared, opened, &slot).await;
     }
     drop(slot);
@@ -271,7 +271,7 @@ async fn drive<H>(
         Protocol::H1 => u32::MAX,
         Protocol::H2 | Protocol::H3 => shared.settings.limits.requests_max_h2,
     };
-    let mut is_finishing = false;
+    let (mut is_finishing, mut is_draining) = (false, false);
     let end = std::future::poll_fn(|cx| {
         loop {
             if let Poll::Ready(end) = connection.as_mut().poll(cx) {
@@ -287,11 +287,19 @@ async fn drive<H>(
                     is_registered = true;
                     drain.as_mut().poll(cx).is_ready()
                 };
-                if is_drain || activity.requests() >= requests_max {
+                if is_drain && !is_draining {
+                    is_draining = true;
+                    watch.end_within(shared.settings.drain_timeout, Instant::now());
+                    drain.set(shared.drain.idle_may_end().cancelled());
+                    // Polled below, so that the task hears of it.
+                    is_registered = drain.as_mut().poll(cx).is_pending();
+                }
+                let is_next_awaited = || {
+                    protocol == Protocol::H1
+                        && activity.awaits_request(!shared.drain.idle_may_end().is_cancelled())
+                };
+                if (is_drain && !is_next_awaited()) || activity.requests() >= requests_max {
                     is_finishing = true;
-                    if is_drain {
-                        watch.end_within(shared.settings.drain_timeout, Instant::now());
-                    }
                     connection.as_mut().finish();
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! The signal that the drain has begun.
+//! The signals of a drain: it has begun, and what is idle may end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Drain {
     has_begun: AtomicBool,
     token: CancellationToken,
+    idle_may_end: CancellationToken,
 }
 
 impl Drain {
@@ -20,6 +21,15 @@ impl Drain {
 
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// From now on nobody waits for a request that may be on its way.
+    pub(super) fn end_idle(&self) {
+        self.idle_may_end.cancel();
+    }
+
+    pub(super) fn idle_may_end(&self) -> &CancellationToken {
+        &self.idle_may_end
     }
 
     pub(super) fn token(&self) -> &CancellationToken {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,6 +47,9 @@ pub struct Bound {
     settings: Settings,
 }
 
+/// Connections that the kernel keeps for us to accept.
+const BACKLOG: u16 = 4096;
+
 /// Binds all addresses, or none. Has to be called within a runtime.
 pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
     if settings.http.is_empty() && settings.https.is_empty() && settings.http3.is_empty() {
@@ -81,7 +84,6 @@ fn bind_http3(settings: &Settings, tls: &Tls) -> Result<Vec<quinn::Endpoint>, Se
 
 /// Options set here are inherited by the accepted sockets (Linux and the BSDs), which saves calls for each connection.
 fn listen(address: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
-    const BACKLOG: i32 = 4096;
     const KEEPALIVE: Duration = Duration::from_mins(1);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -95,7 +97,7 @@ fn listen(address: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
     socket.set_tcp_user_timeout(Some(settings.limits.stalled_write_timeout + KEEPALIVE / 2))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(i32::from(BACKLOG))?;
     TcpListener::from_std(socket.into())
 }
 
@@ -118,8 +120,8 @@ impl Bound {
         self.http3.iter().map(quinn::Endpoint::local_addr).collect()
     }
 
-    /// Serves until `shutdown`, then drains: the listeners close at once, idle connections too, requests that run go on
-    /// for at most the drain's time. Connections that had to be cut are counted in `cut_by_drain`.
+    /// Serves until `shutdown`, then drains: the listeners close at once, idle connections after a short while, requests
+    /// that run go on for at most the drain's time. Connections that had to be cut are counted in `cut_by_drain`.
     pub async fn run<H, F, B>(
         self,
         handler: H,
@@ -158,7 +160,18 @@ impl Bound {
         shutdown.cancelled().await;
         shared.drain.begin();
         tasks.close();
-        if tokio::time::timeout(drain_timeout + GRACE, tasks.wait()).await.is_err() {
+        let idle_ends = async {
+            tokio::time::sleep(shared.settings.drain_idle_timeout).await;
+            shared.drain.end_idle();
+            std::future::pending::<()>().await;
+        };
+        let all_ended = async {
+            tokio::select! {
+                () = tasks.wait() => {}
+                () = idle_ends => {}
+            }
+        };
+        if tokio::time::timeout(drain_timeout + GRACE, all_ended).await.is_err() {
             tracing::warn!(tasks = tasks.len(), "not everything ended within the drain's time");
         }
     }
@@ -182,11 +195,12 @@ where
 {
     let mut backoff = Backoff::default();
     let drain = shared.drain.token();
+    let take_in = |(socket, address)| take_in(socket, address, way.clone(), &shared, &slots);
     while let Some(accepted) = drain.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((socket, address)) => {
+            Ok(accepted) => {
                 backoff = Backoff::default();
-                take_in(socket, address, way.clone(), &shared, &slots);
+                take_in(accepted);
             }
             // The client was gone before its turn.
             Err(error) if is_of_one_connection(&error) => {}
@@ -195,11 +209,24 @@ where
                 tracing::error!(%error, "cannot accept connections; trying again");
                 let pause = tokio::time::sleep(backoff.next());
                 if drain.run_until_cancelled(pause).await.is_none() {
-                    return;
+                    break;
                 }
             }
         }
     }
+    // Whom the kernel let in already would be reset when the socket closes.
+    for _ in 0..BACKLOG {
+        let Ok(accepted) = accept_now(&listener) else { break };
+        take_in(accepted);
+    }
+}
+
+/// A connection that waits to be accepted. The runtime may not have heard of it.
+fn accept_now(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, address) = SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    let address = address.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+    Ok((TcpStream::from_std(socket.into())?, address))
 }
 
 fn take_in<H, F, B>(

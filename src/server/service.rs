@@ -62,7 +62,8 @@ impl<H> Service<H> {
         }
         let is_last = standing == Standing::Last || (is_h1 && number >= settings.limits.requests_max_h1);
         let mut response = handler(request, Arc::clone(&self.peer)).await;
-        if is_last {
+        // The client hears of the drain at the latest with its next answer.
+        if is_last || (is_h1 && self.shared.drain.has_begun()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(advertised) = settings.alt_svc.as_ref().filter(|_| self.may_go_elsewhere()) {

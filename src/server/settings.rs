@@ -29,6 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long requests that run may go on once shutdown was asked for.
     pub drain_timeout: Duration,
+    /// How long idle connections stay open then, so that a request that is on its way is answered.
+    pub drain_idle_timeout: Duration,
     /// Where bodies may lie that plain sockets are sent without a copy.
     pub memory_file: Option<Arc<MemoryFile>>,
 }
@@ -46,6 +48,7 @@ impl Default for Settings {
             proxy_protocol: ProxyProtocol::default(),
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(30),
+            drain_idle_timeout: Duration::from_secs(1),
             memory_file: None,
         }
     }

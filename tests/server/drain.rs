@@ -10,6 +10,8 @@ use crate::support::{
     get, h2_client, is_closed, read_all, read_answer, settings, start, text, until, within,
 };
 
+const LONG: Duration = Duration::from_mins(10);
+
 #[tokio::test]
 async fn running_requests_finish_and_idle_connections_close() {
     let server = start(settings());
@@ -39,6 +41,35 @@ async fn running_requests_finish_and_idle_connections_close() {
     within(server.task).await.unwrap();
     assert_eq!(server.counters.open.value(), 0);
     assert_eq!(server.counters.cut_by_drain.value(), 0);
+}
+
+#[tokio::test]
+async fn a_request_on_its_way_on_an_idle_connection_is_answered_as_the_last() {
+    let server = start(Settings { drain_idle_timeout: LONG, drain_timeout: LONG, ..settings() });
+    let mut idle = TcpStream::connect(server.http).await.unwrap();
+    idle.write_all(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    read_answer(&mut idle, "hello /a").await;
+    let mut begun = TcpStream::connect(server.http).await.unwrap();
+    begun.write_all(b"GET /b HTTP/1.1\r\n").await.unwrap();
+    let fresh = TcpStream::connect(server.http).await.unwrap();
+    until(|| server.counters.open.value() == 3).await;
+    // The kernel completed it, and nobody has taken it yet: this thread does not give way.
+    let queued = std::net::TcpStream::connect(server.http).unwrap();
+    server.shutdown.cancel();
+    queued.set_nonblocking(true).unwrap();
+    let queued = TcpStream::from_std(queued).unwrap();
+    for (mut client, rest) in [
+        (idle, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (begun, "Host: h\r\n\r\n"),
+        (fresh, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (queued, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ] {
+        client.write_all(rest.as_bytes()).await.unwrap();
+        let answer = read_all(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    }
+    // Nobody is left, so that the time is not waited for.
+    within(server.task).await.unwrap();
 }
 
 #[tokio::test]
