@@ -3,6 +3,7 @@
 mod control;
 mod disk;
 mod fleet_metrics;
+mod lifecycle;
 pub mod reload;
 
 use std::io;
@@ -45,10 +46,15 @@ use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
 use crate::store::recent::Recent;
 use crate::store::tiers::Tiers;
+use crate::supervision::given::Predecessor;
+use crate::supervision::manager;
+use crate::supervision::privileges::{Identity, PrivilegesError};
+use crate::supervision::successor::Program;
 use crate::telemetry::access_log::{AccessLog, Writer};
 use crate::telemetry::diagnostics::Level;
 use crate::telemetry::metrics::{Labels, Metrics};
 
+use lifecycle::Lifecycle;
 use reload::{Counts, Reloader};
 
 /// How long the first requests wait for what the fleet knows.
@@ -66,10 +72,21 @@ pub struct App {
     reloader: Option<(Arc<Reloader>, bool)>,
     /// Begins the drain, whoever asks for it.
     drain: CancellationToken,
+    lifecycle: Option<Lifecycle>,
+    handover: Handover,
+}
+
+/// How the process makes way for another.
+#[derive(Debug)]
+struct Handover {
+    timeout: Duration,
+    failures: Arc<AtomicU64>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    #[error(transparent)]
+    Privileges(#[from] PrivilegesError),
     #[error(transparent)]
     Server(#[from] ServerError),
     #[error("the access log cannot be opened: {0}")]
@@ -91,7 +108,8 @@ impl App {
         let terms = Terms::of(&mut config);
         let memory_file = config.cache.is_sent_by_the_kernel.then(|| memory_file(&config.cache)).flatten();
         config.server.memory_file.clone_from(&memory_file);
-        let mut public = bind(config.server)?;
+        let (mut public, operators) = bind_all(config.server, config.admin.as_ref())?;
+        become_another(&config.process)?;
         let (log, writer) = AccessLog::start(&config.log.access, config.log.format, config.log.access_queue)
             .map_err(AppError::AccessLog)?;
         let counters = Arc::new(ConnectionCounters::default());
@@ -99,25 +117,7 @@ impl App {
         let playlist_max = config.cache.object_bytes_max.min(for_playlists);
         let playlists = Arc::new(Playlists::new(for_playlists, playlist_max));
         let for_objects = config.cache.memory_bytes - for_playlists;
-        let tiers = Tiers::new(for_objects, config.cache.object_bytes_max);
-        let tiers = Arc::new(match config.disk {
-            Some(config::disk::Disk { settings, admission }) => {
-                tiers.with_disk(settings, resting::codec(), admission)
-            }
-            None => tiers,
-        });
-        let objects = Fills::with_memory_file(
-            tiers,
-            fills::Limits {
-                waiters_max: config.cache.waiters_max,
-                object_bytes_max: config.cache.object_bytes_max,
-                flying_bytes_max: for_objects,
-                window_bytes: config.cache.reader_window_bytes,
-                laggard_time_max: config.cache.reader_time_max,
-                private_for: config.cache.uncollapsed_for,
-            },
-            memory_file.clone(),
-        );
+        let objects = objects(&config.cache, config.disk, for_objects, memory_file.clone());
         if let Some(file) = &memory_file {
             export_memory_file(&mut metrics, file);
         }
@@ -154,6 +154,7 @@ impl App {
         export_geo(&mut metrics, &edge);
         let (started, drain) = (clock.now(), CancellationToken::new());
         let counts = export_reloads(&mut metrics, started);
+        let failures = lifecycle::export(&mut metrics);
         let purging = Arc::downgrade(&edge);
         edge.fleet.carry_out_purges(Box::new(move |purged| {
             if let Some(edge) = purging.upgrade() {
@@ -167,10 +168,17 @@ impl App {
                 Reloader::new(path, edge, metrics, clock, certificates, level.clone(), counts.clone(), fixed);
             (Arc::new(reloader), config.watches_files)
         });
-        let operators = match config.admin {
-            Some(config::Admin { listen, token, body_bytes_max, body_timeout, top_objects, top_sample }) => {
+        if let Some((reloader, _)) = reloader.as_ref().filter(|_| config.process.user.is_some()) {
+            for file in reloader.unreadable() {
+                let file = file.display();
+                tracing::warn!("{file} cannot be read by the user of [server] user: a reload will fail");
+            }
+        }
+        let operators = match (config.admin, operators) {
+            (Some(admin), Some(bound)) => {
+                let config::Admin { token, body_bytes_max, body_timeout, top_objects, top_sample, .. } =
+                    admin;
                 metrics.top().limit(top_objects, top_sample);
-                let bound = bind(Settings { http: vec![listen], ..Settings::default() })?;
                 let limits = admin::Limits { body_bytes_max, body_timeout };
                 let reload = reloader.as_ref().map(|(reloader, _)| control::reload(reloader));
                 let report = control::report(&public, &bound, &counters, &counts);
@@ -178,9 +186,22 @@ impl App {
                 let admin = Admin { token, limits, metrics, edge: edge.clone(), control, started };
                 Some((bound, Arc::new(admin)))
             }
-            None => None,
+            _ => None,
         };
-        Ok(Self { edge, public, operators, counters, writer, reloader, drain })
+        let handover = Handover { timeout: config.process.handover_timeout, failures };
+        Ok(Self { edge, public, operators, counters, writer, reloader, drain, lifecycle: None, handover })
+    }
+
+    /// Has it say when it serves and when it ends, and make way for another process that SIGUSR2 asks for. Needs a
+    /// runtime around it.
+    pub fn supervised(mut self, predecessor: Option<Predecessor>, program: Program) -> io::Result<Self> {
+        let mut listening = self.public.listening();
+        if let Some((operators, _)) = &self.operators {
+            listening = listening.and(operators.listening());
+        }
+        let Handover { timeout, failures } = &self.handover;
+        self.lifecycle = Some(Lifecycle::new(predecessor, program, *timeout, listening, failures.clone())?);
+        Ok(self)
     }
 
     /// The addresses of the plain and of the TLS listeners.
@@ -242,13 +263,25 @@ impl App {
         let public = Box::pin(self.public.run(handler, self.counters, shutdown.clone()));
         let fleet = self.edge.fleet.clone();
         let has_ended = CancellationToken::new();
+        let lifecycle = self.lifecycle;
+        let is_watched = lifecycle.is_some();
+        let supervised = Box::pin(async {
+            if let Some(lifecycle) = lifecycle {
+                lifecycle.run(shutdown.clone()).await;
+            }
+        });
         let serving = async {
             // So that an edge that starts does not admit whom it is about to hear of.
             fleet.read_once(FLEET_PATIENCE).await;
-            tokio::join!(public, operators, refreshing, reloads, told);
+            tokio::join!(public, operators, refreshing, reloads, told, supervised);
             has_ended.cancel();
         };
-        tokio::join!(serving, fleet.clone().run(has_ended.clone()));
+        let watchdog = async {
+            if is_watched {
+                has_ended.run_until_cancelled(manager::feed_watchdog()).await;
+            }
+        };
+        tokio::join!(serving, fleet.clone().run(has_ended.clone()), watchdog);
         // The edge holds the near end of the log; what is queued is written before the process ends.
         let writer = self.writer;
         let _ = tokio::task::spawn_blocking(move || writer.finish()).await;
@@ -262,6 +295,53 @@ fn demands(edge: &Arc<Edge>) -> Demands {
         let terms = edge.upgrade()?.terms.load_full();
         terms.properties.select(name, Some(port))?.guard.clients.clone()
     })
+}
+
+/// Opens all sockets, or none; those that were given are taken first.
+fn bind_all(server: Settings, admin: Option<&config::Admin>) -> Result<(Bound, Option<Bound>), ServerError> {
+    let given = server.given.clone();
+    let public = bind(server)?;
+    let operators = admin
+        .map(|admin| bind(Settings { http: vec![admin.listen], given: given.clone(), ..Settings::default() }))
+        .transpose()?;
+    for address in given.close_rest() {
+        tracing::warn!(%address, "a socket was given for an address that no listener of the configuration has");
+    }
+    Ok((public, operators))
+}
+
+/// Objects in all tiers, and their fetches.
+fn objects(
+    cache: &config::Cache,
+    disk: Option<config::disk::Disk>,
+    for_objects: u64,
+    memory_file: Option<Arc<MemoryFile>>,
+) -> Arc<Objects> {
+    let tiers = Tiers::new(for_objects, cache.object_bytes_max);
+    let tiers = Arc::new(match disk {
+        Some(config::disk::Disk { settings, admission }) => {
+            tiers.with_disk(settings, resting::codec(), admission)
+        }
+        None => tiers,
+    });
+    Fills::with_memory_file(
+        tiers,
+        fills::Limits {
+            waiters_max: cache.waiters_max,
+            object_bytes_max: cache.object_bytes_max,
+            flying_bytes_max: for_objects,
+            window_bytes: cache.reader_window_bytes,
+            laggard_time_max: cache.reader_time_max,
+            private_for: cache.uncollapsed_for,
+        },
+        memory_file,
+    )
+}
+
+/// Gives up root's rights, where the configuration says for whom.
+fn become_another(process: &config::Process) -> Result<(), PrivilegesError> {
+    let Some(user) = &process.user else { return Ok(()) };
+    Identity::named(user, process.group.as_deref())?.take()
 }
 
 /// The file for large bodies; none, with a warning, where the system gives none.

@@ -15,4 +15,5 @@ pub mod memory_file;
 pub mod origin;
 pub mod server;
 pub mod store;
+pub mod supervision;
 pub mod telemetry;

@@ -22,6 +22,7 @@ use crate::config::fault::Faults;
 use crate::config::{self, Config};
 use crate::edge::{Edge, Terms};
 use crate::server::tls::Certificates;
+use crate::supervision::manager;
 use crate::telemetry::diagnostics::Level;
 use crate::telemetry::metrics::Metrics;
 
@@ -93,6 +94,7 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
             "[server] drain_timeout or drain_idle_timeout",
             format!("{:?}", (server.drain_timeout, server.drain_idle_timeout)),
         ),
+        ("[server] user, group or handover_timeout", format!("{:?}", config.process)),
         ("[server.limits]", format!("{:?}", server.limits)),
         ("[server.limits] request_addresses_max", config.requests.addresses_max.to_string()),
         (
@@ -132,6 +134,17 @@ impl Reloader {
     /// Reads the configuration anew and goes by it, or by the old one where it has a fault. Reads files: not for a thread
     /// that must not wait.
     pub fn reload(&self) -> Result<Reloaded, Faults> {
+        manager::reloading();
+        let reloaded = self.replace();
+        match &reloaded {
+            Ok(Reloaded { generation, .. }) => manager::status(&format!("configuration {generation}")),
+            Err(_) => manager::status("the last reload was refused: its faults stand in the log"),
+        }
+        manager::ready();
+        reloaded
+    }
+
+    fn replace(&self) -> Result<Reloaded, Faults> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = contents(&self.path);
         let now = self.clock.now();
@@ -164,6 +177,12 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         Ok(Reloaded { generation, warnings })
+    }
+
+    /// The files that the configuration is made of and that cannot be read.
+    pub fn unreadable(&self) -> Vec<PathBuf> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().filter(|(_, digest)| digest.is_none()).map(|(file, _)| file.clone()).collect()
     }
 
     /// Whether a file that the configuration is made of is not what it was.

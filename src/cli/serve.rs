@@ -7,6 +7,9 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config;
+use crate::server;
+use crate::supervision::given::Given;
+use crate::supervision::successor::Program;
 use crate::telemetry::diagnostics::log_to_stderr;
 use crate::telemetry::metrics::Metrics;
 
@@ -22,9 +25,13 @@ pub struct ServeArgs {
 }
 
 pub fn run(args: &ServeArgs) -> ExitCode {
+    let given = match Given::from_environment() {
+        Ok(given) => given,
+        Err(error) => return fail(&error),
+    };
     let metrics = Metrics::new();
     let clock = Clock::system(args.clock_offset);
-    let config = match config::load(&args.config.config, &metrics, clock.now()) {
+    let mut config = match config::load(&args.config.config, &metrics, clock.now()) {
         Ok(config) => config,
         Err(faults) => {
             check::report(faults);
@@ -35,6 +42,18 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    config.server.given = server::given::Given::new(given.listeners);
+    config.server.waits_for_udp = given.predecessor.is_some();
+    if config.process.user.is_some() {
+        // Inherited by the threads that come: no program that they start gets more rights than they have.
+        if let Err(error) = rustix::thread::set_no_new_privs(true) {
+            return fail(&std::io::Error::from(error));
+        }
+    }
+    let program = match Program::of_this_process() {
+        Ok(program) => program,
+        Err(error) => return fail(&error),
+    };
     let runtime = match runtime(config.workers) {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -49,6 +68,10 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             tracing::info!("{line}");
         }
         announce(&app);
+        let app = match app.supervised(given.predecessor, program) {
+            Ok(app) => app,
+            Err(error) => return fail(&error),
+        };
         let shutdown = CancellationToken::new();
         end_on_signal(shutdown.clone());
         Box::pin(app.run(shutdown)).await;

@@ -21,7 +21,7 @@ use crate::telemetry::access_log;
 use crate::telemetry::metrics::Metrics;
 
 use super::fault::Judge;
-use super::{Admin, Cache, Config, Log, Requests, disk, file, fleet, property, protection};
+use super::{Admin, Cache, Config, Log, Process, Requests, disk, file, fleet, property, protection};
 
 /// A window that is smaller would be full with every piece.
 const READER_WINDOW_BYTES_MIN: u64 = 64 << 10;
@@ -89,7 +89,9 @@ pub fn accept(
         }
         summary.push(accepted.summary);
     }
+    let process = process(&typed.server, judge);
     Some(Config {
+        process,
         server: Settings {
             alt_svc: alt_svc(&typed.server),
             limits: limits(&typed.server),
@@ -102,7 +104,7 @@ pub fn accept(
             tls_policy: tls_policy(typed.tls.policy),
             drain_timeout: typed.server.drain_timeout.0,
             drain_idle_timeout: typed.server.drain_idle_timeout.0,
-            memory_file: None,
+            ..Settings::default()
         },
         path: None,
         watches_files: typed.server.reload_on_change,
@@ -329,6 +331,21 @@ fn log(typed: &file::Log, judge: &mut Judge) -> Log {
 fn alt_svc(server: &file::Server) -> Option<HeaderValue> {
     let (port, seconds) = (server.http3.first()?.port(), whole_seconds(server.http3_advertise.0));
     (seconds > 0).then(|| HeaderValue::try_from(format!("h3=\":{port}\"; ma={seconds}")).ok()).flatten()
+}
+
+fn process(typed: &file::Server, judge: &mut Judge) -> Process {
+    if let (None, Some(group)) = (&typed.user, &typed.group) {
+        judge.fault(
+            group.span(),
+            format!("[server] group is \"{}\", and no user is named", group.get_ref()),
+            "add user = \"..\": the process becomes both or neither",
+        );
+    }
+    Process {
+        user: typed.user.clone(),
+        group: typed.group.clone().map(Spanned::into_inner),
+        handover_timeout: typed.handover_timeout.0,
+    }
 }
 
 fn requests(typed: &file::Limits, judge: &mut Judge) -> Requests {

@@ -47,6 +47,7 @@ pub struct Config {
     pub watches_files: bool,
     /// Threads; 0 for one per CPU.
     pub workers: usize,
+    pub process: Process,
     pub trusted_proxies: Vec<ipnet::IpNet>,
     pub client_address_header: http::HeaderName,
     pub statuses: Statuses,
@@ -63,6 +64,16 @@ pub struct Config {
     pub summary: Vec<String>,
     /// What works and should not stay so: a key in the configuration itself, say.
     pub warnings: Vec<String>,
+}
+
+/// Whom the process runs as, and how it makes way for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// A name or a number; looked up at the start.
+    pub user: Option<String>,
+    pub group: Option<String>,
+    /// Within which a successor has to serve.
+    pub handover_timeout: Duration,
 }
 
 /// How many requests an address may make.

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{self, Accepted, Shared};
 use super::counters::ConnectionCounters;
 use super::drain::Drain;
+use super::given::Listening;
 use super::http3;
 use super::incoming::RequestBody;
 use super::peer::Peer;
@@ -39,12 +40,21 @@ pub enum ServerError {
 /// Listeners that stand, with nothing accepted yet.
 #[derive(Debug)]
 pub struct Bound {
-    http: Vec<TcpListener>,
-    https: Vec<TcpListener>,
+    http: Vec<Arc<TcpListener>>,
+    https: Vec<Arc<TcpListener>>,
     http3: Vec<quinn::Endpoint>,
+    /// Those that a predecessor still holds.
+    http3_later: Vec<Later>,
     tls: Option<Arc<Tls>>,
     demands: Demands,
     settings: Settings,
+}
+
+/// A UDP address that is opened once nobody else has it.
+#[derive(Debug)]
+struct Later {
+    address: SocketAddr,
+    tls: Arc<rustls::ServerConfig>,
 }
 
 /// Connections that the kernel keeps for us to accept.
@@ -68,25 +78,30 @@ pub fn bind(settings: Settings) -> Result<Bound, ServerError> {
         };
         addresses.iter().map(one).collect::<Result<Vec<_>, _>>()
     };
-    let http3 = tls.as_ref().map_or(Ok(Vec::new()), |tls| bind_http3(&settings, tls))?;
-    let demands = Demands::default();
-    Ok(Bound { http: all(&settings.http)?, https: all(&settings.https)?, http3, tls, demands, settings })
-}
-
-fn bind_http3(settings: &Settings, tls: &Tls) -> Result<Vec<quinn::Endpoint>, ServerError> {
-    let tls = tls.quic_config()?;
-    let one = |address: &SocketAddr| {
-        http3::bind(*address, settings, Arc::clone(&tls))
-            .map_err(|source| ServerError::Bind { address: *address, source })
+    let (http, https) = (all(&settings.http)?, all(&settings.https)?);
+    let mut bound = Bound {
+        http,
+        https,
+        http3: Vec::new(),
+        http3_later: Vec::new(),
+        tls,
+        demands: Demands::default(),
+        settings,
     };
-    settings.http3.iter().map(one).collect()
+    bound.bind_http3()?;
+    Ok(bound)
 }
 
 /// Options set here are inherited by the accepted sockets (Linux and the BSDs), which saves calls for each connection.
-fn listen(address: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, settings: &Settings) -> io::Result<Arc<TcpListener>> {
     const KEEPALIVE: Duration = Duration::from_mins(1);
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
+    let given = settings.given.take(address).map(Socket::from);
+    let is_new = given.is_none();
+    let socket = match given {
+        Some(socket) => socket,
+        None => Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?,
+    };
+    if is_new && address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
@@ -96,15 +111,38 @@ fn listen(address: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(settings.limits.stalled_write_timeout + KEEPALIVE / 2))?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
+    if is_new {
+        socket.bind(&address.into())?;
+    }
     socket.listen(i32::from(BACKLOG))?;
-    TcpListener::from_std(socket.into())
+    TcpListener::from_std(socket.into()).map(Arc::new)
 }
 
 impl Bound {
+    fn bind_http3(&mut self) -> Result<(), ServerError> {
+        let Some(tls) = self.tls.as_ref().filter(|_| !self.settings.http3.is_empty()) else { return Ok(()) };
+        let tls = tls.quic_config()?;
+        for &address in &self.settings.http3 {
+            match http3::bind(address, &self.settings, Arc::clone(&tls)) {
+                Ok(endpoint) => self.http3.push(endpoint),
+                Err(error) if is_held(&error) && self.settings.waits_for_udp => {
+                    self.http3_later.push(Later { address, tls: Arc::clone(&tls) });
+                }
+                Err(source) => return Err(ServerError::Bind { address, source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// What another process may take over.
+    pub fn listening(&self) -> Listening {
+        Listening(self.http.iter().chain(&self.https).map(Arc::downgrade).collect())
+    }
+
     /// The addresses of the plain listeners and of the TLS ones, in the order of the settings.
     pub fn local_addresses(&self) -> io::Result<(Vec<SocketAddr>, Vec<SocketAddr>)> {
-        let all = |listeners: &[TcpListener]| listeners.iter().map(TcpListener::local_addr).collect();
+        let all =
+            |listeners: &[Arc<TcpListener>]| listeners.iter().map(|listener| listener.local_addr()).collect();
         let http: io::Result<_> = all(&self.http);
         Ok((http?, all(&self.https)?))
     }
@@ -157,6 +195,9 @@ impl Bound {
         for endpoint in self.http3 {
             tasks.spawn(http3::accept(endpoint, Arc::clone(&shared), Arc::clone(&slots)));
         }
+        for later in self.http3_later {
+            tasks.spawn(accept_later(later, Arc::clone(&shared), Arc::clone(&slots)));
+        }
         shutdown.cancelled().await;
         shared.drain.begin();
         tasks.close();
@@ -177,6 +218,33 @@ impl Bound {
     }
 }
 
+fn is_held(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+/// Opens a UDP address when its holder is gone; until then clients use the other versions.
+async fn accept_later<H, F, B>(later: Later, shared: Arc<Shared<H>>, slots: Arc<Slots>)
+where
+    H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    const PAUSE: Duration = Duration::from_millis(100);
+    let Later { address, tls } = later;
+    let drain = shared.drain.token().clone();
+    while drain.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_some() {
+        match http3::bind(address, &shared.settings, Arc::clone(&tls)) {
+            Ok(endpoint) => return http3::accept(endpoint, shared, slots).await,
+            Err(error) if is_held(&error) => {}
+            Err(error) => {
+                tracing::error!(%address, %error, "HTTP/3 is not served");
+                return;
+            }
+        }
+    }
+}
+
 /// How the connections of a listener begin.
 #[derive(Clone, Debug)]
 struct Way {
@@ -186,7 +254,7 @@ struct Way {
 }
 
 /// Accepts until shutdown; no error ends it.
-async fn accept<H, F, B>(listener: TcpListener, way: Way, shared: Arc<Shared<H>>, slots: Arc<Slots>)
+async fn accept<H, F, B>(listener: Arc<TcpListener>, way: Way, shared: Arc<Shared<H>>, slots: Arc<Slots>)
 where
     H: Fn(Request<RequestBody>, Arc<Peer>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,

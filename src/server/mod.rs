@@ -14,6 +14,7 @@ mod connection;
 pub mod counters;
 pub mod door;
 mod drain;
+pub mod given;
 mod head;
 mod http3;
 pub mod incoming;

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use crate::memory_file::MemoryFile;
 
+use super::given::Given;
 use super::proxy_protocol::ProxyProtocol;
 use super::tls::{Certificates, TlsPolicy};
 
@@ -31,6 +32,10 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// How long idle connections stay open then, so that a request that is on its way is answered.
     pub drain_idle_timeout: Duration,
+    /// Listeners that were open before; where one has an address that is asked for, it is taken.
+    pub given: Given,
+    /// Whether a predecessor may hold the UDP addresses for a while: they are then opened when it is gone.
+    pub waits_for_udp: bool,
     /// Where bodies may lie that plain sockets are sent without a copy.
     pub memory_file: Option<Arc<MemoryFile>>,
 }
@@ -49,6 +54,8 @@ impl Default for Settings {
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(30),
             drain_idle_timeout: Duration::from_secs(1),
+            given: Given::default(),
+            waits_for_udp: false,
             memory_file: None,
         }
     }
