@@ -39,6 +39,7 @@ mod rates;
 mod redaction;
 mod refusals;
 mod reload;
+mod restart;
 mod revocation;
 mod rewriting;
 mod rules;
