@@ -263,3 +263,60 @@ async fn every_answer_says_what_the_cache_did() {
     let protected = TestEdge::start(&origin, "").await;
     assert_eq!(told(get(protected.address, "/x").await), "sluicegate; detail=refused");
 }
+
+/// Servers of applications take these for the host, path or method that was meant. They stand in no key, so that whoever
+/// sends them first would choose what others get.
+#[tokio::test]
+async fn no_field_that_is_not_keyed_chooses_what_others_get() {
+    let origin = TestOrigin::start().await;
+    let edge = start(&origin).await;
+    origin.at("/x", answer(&[("cache-control", "max-age=60")], "x"));
+    let named = [
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Scheme",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Path",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Ssl",
+        "X-Forwarded-Port",
+        "X-Forwarded-Server",
+        "Front-End-Https",
+        "X-Host",
+        "X-Original-Host",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-HTTP-Method",
+        "X-HTTP-Method-Override",
+        "X-Method-Override",
+        "X-Url-Scheme",
+        "Forwarded",
+        "Proxy",
+        "X.Original.URL",
+        "X_Rewrite_URL",
+    ];
+    let fields: Vec<(&str, &str)> = named.iter().map(|name| (*name, "poison.example")).collect();
+    assert_eq!(request(edge.address, "GET", "/x", &fields).await.text(), "x");
+    let asked = origin.asked_for("/x");
+    assert!(!asked[0].head.contains("poison"), "{}", asked[0].head);
+    assert_eq!(get(edge.address, "/x").await.text(), "x");
+    assert_eq!(origin.asked_for("/x").len(), 1);
+}
+
+/// Whoever asks in ever new words does not have ever new copies kept.
+#[tokio::test]
+async fn ranges_and_codings_of_a_client_make_no_copies_without_bound() {
+    let origin = TestOrigin::start().await;
+    let edge = start(&origin).await;
+    let fields = [("cache-control", "max-age=60"), ("vary", "accept-encoding")];
+    origin.at("/x", answer(&fields, "0123456789"));
+    get(edge.address, "/x").await;
+    for number in 0..50 {
+        let range = format!("bytes={}-{}", number % 10, number % 10 + 1);
+        let coding = format!("x-{number}, identity;q=0.{number}");
+        let fields = [("Range", range.as_str()), ("Accept-Encoding", coding.as_str())];
+        let reply = request(edge.address, "GET", "/x", &fields).await;
+        assert_eq!(reply.status, 206);
+    }
+    assert_eq!(origin.asked_for("/x").len(), 1);
+}

@@ -183,3 +183,28 @@ async fn pings_and_settings_alone_do_not_hold_a_connection() {
     assert!(answers.len() < 40 * 17, "it ended while pings came");
     pinging.abort();
 }
+
+/// CVE-2019-9512, -9515, -9518: what needs an answer, or has no content, without end, from one who reads nothing.
+#[tokio::test]
+async fn settings_pings_and_empty_frames_without_end_hold_nobody_up() {
+    let limits = Limits { stalled_write_timeout: Duration::from_millis(300), ..Limits::default() };
+    let server = start(with_limits(limits));
+    for kind in [SETTINGS, PING, DATA] {
+        let socket = TcpStream::connect(server.http).await.unwrap();
+        let (_reader, mut writer) = socket.into_split();
+        let mut bytes = preface(&[]);
+        if kind == DATA {
+            bytes.extend(frame(HEADERS, END_HEADERS, 1, GET_HEAD));
+        }
+        let payload: &[u8] = if kind == PING { &[0; 8] } else { &[] };
+        let stream = u32::from(kind == DATA);
+        let many = frame(kind, 0, stream, payload).repeat(200_000);
+        let flooding = tokio::spawn(async move {
+            let _ = writer.write_all(&bytes).await;
+            let _ = writer.write_all(&many).await;
+        });
+        assert_serves(&server).await;
+        flooding.abort();
+    }
+    until(|| server.counters.open.value() == 0).await;
+}

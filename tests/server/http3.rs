@@ -378,3 +378,44 @@ async fn answers_over_tls_tell_of_http3_where_told() {
         assert_eq!(response.headers().get("alt-svc").map(|value| value.to_str().unwrap()), expected);
     }
 }
+
+/// An address that is proven may be another where that is allowed, and the connection goes on.
+#[tokio::test]
+async fn a_connection_goes_on_from_another_address_where_migration_is_allowed() {
+    let h3 = H3Limits { migration: true, ..H3Limits::default() };
+    let (server, root) = http3(Limits { h3, ..Limits::default() });
+    let mut peer = connect(&server, &root).await;
+    assert_eq!(peer.ask(request("/a")).await.1, "hello /a");
+    peer.endpoint.rebind(UdpSocket::bind("127.0.0.2:0").unwrap()).unwrap();
+    assert_eq!(peer.ask(request("/b")).await.1, "hello /b");
+    // Who asks is judged anew.
+    let (_, seen) = peer.ask(request("/peer")).await;
+    assert!(seen.starts_with("H3 127.0.0.2:"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_head_of_http3_that_does_not_end_loses_its_stream() {
+    let limits = Limits { header_read_timeout: Duration::from_millis(100), ..Limits::default() };
+    let (server, root) = http3(limits);
+    let mut peer = connect(&server, &root).await;
+    let (mut send, mut recv) = within(peer.connection.open_bi()).await.unwrap();
+    // RFC 9114 §7.2.2: a HEADERS frame of 64 bytes, of which three come.
+    send.write_all(&[1, 0x40, 64, 0, 0, 0xd1]).await.unwrap();
+    assert!(within(recv.read_to_end(1000)).await.is_err());
+    until(|| server.counters.header_timeouts.value() == 1).await;
+    assert_eq!(peer.ask(request("/a")).await.1, "hello /a");
+}
+
+/// A field section that names the dynamic table, which is never filled (RFC 9204 §2.2.1), waits for nothing.
+#[tokio::test]
+async fn a_field_section_that_waits_for_the_dynamic_table_is_refused() {
+    let (server, root) = http3(Limits::default());
+    let peer = connect(&server, &root).await;
+    let (mut send, mut recv) = within(peer.connection.open_bi()).await.unwrap();
+    // Required Insert Count 200, base 0, an indexed field of the dynamic table.
+    send.write_all(&[1, 4, 0xff, 0x00, 0x00, 0x80]).await.unwrap();
+    send.finish().unwrap();
+    assert!(within(recv.read_to_end(1000)).await.is_err());
+    let mut other = connect(&server, &root).await;
+    assert_eq!(other.ask(request("/a")).await.1, "hello /a");
+}

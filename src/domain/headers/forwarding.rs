@@ -15,8 +15,9 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// What a client may claim of itself in these is not passed on.
-static CLAIMS: [HeaderName; 7] = [
+/// What a client may claim of itself in these is not passed on: neither who it is, nor, in words that only some servers
+/// understand, which host, path or method it meant. The answer would be kept for those who ask for what stands in the key.
+static CLAIMS: [HeaderName; 22] = [
     X_FORWARDED_FOR,
     X_FORWARDED_PROTO,
     X_FORWARDED_HOST,
@@ -24,6 +25,22 @@ static CLAIMS: [HeaderName; 7] = [
     X_FORWARDED_SERVER,
     X_REAL_IP,
     FORWARDED,
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-path"),
+    HeaderName::from_static("x-forwarded-uri"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-ssl"),
+    HeaderName::from_static("front-end-https"),
+    HeaderName::from_static("x-host"),
+    HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    // CGI makes of it HTTP_PROXY, which programs take for their own proxy.
+    HeaderName::from_static("proxy"),
+    HeaderName::from_static("x-url-scheme"),
 ];
 
 /// In which words the origin is told of the viewer.
