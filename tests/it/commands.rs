@@ -409,3 +409,38 @@ fn a_running_edge_tells_its_status_reloads_and_drains() {
     assert_eq!((code, out.as_str()), (0, "draining\n"));
     assert!(edge.wait().expect("it ends").success());
 }
+
+/// Connections wait while no file can be opened for them; the process goes on.
+#[test]
+fn an_edge_without_files_to_open_serves_again_once_there_are_some() {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::TcpStream;
+
+    let folder = folder();
+    let port = crate::support::program::free_port();
+    let text = format!(
+        "[server]\nhttp = [\"127.0.0.1:{port}\"]\n[server.limits]\nconnections_max = 1000\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [log]\naccess = \"off\"\n[[property]]\nname = \"p\"\nhosts = [\"*\"]\norigin = {{ urls = [\"lab:\"] }}\naccess = {{ action = \"open\" }}\n"
+    );
+    std::fs::write(folder.path().join("config.toml"), text).expect("written");
+    let mut edge = Command::new("sh");
+    edge.args(["-c", "ulimit -n 64; exec \"$0\" serve", env!("CARGO_BIN_EXE_sluicegate")]);
+    let mut edge = edge
+        .current_dir(folder.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .map(crate::support::program::Running)
+        .expect("it starts");
+    let connect = || TcpStream::connect(("127.0.0.1", port));
+    let mut lines = BufReader::new(edge.0.stderr.take().expect("piped")).lines();
+    let mut until = |said: &str| lines.by_ref().any(|line| line.is_ok_and(|line| line.contains(said)));
+    assert!(until("listening on"));
+    let many: Vec<TcpStream> = (0..100).filter_map(|_| connect().ok()).collect();
+    assert!(until("cannot accept connections"));
+    drop(many);
+    let mut socket = connect().expect("it listens");
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+}

@@ -240,6 +240,18 @@ const fn lower_nibble(digit: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
+    /// Does not compile where secrets can be compared by `==`, which ends at the first byte that differs.
+    #[test]
+    fn a_secret_has_no_comparison_that_takes_its_time() {
+        struct Compared;
+        trait Ambiguous<Which> {
+            fn is_one() {}
+        }
+        impl<T: ?Sized> Ambiguous<()> for T {}
+        impl<T: ?Sized + PartialEq> Ambiguous<Compared> for T {}
+        <Secret as Ambiguous<_>>::is_one();
+    }
+
     #[test]
     fn a_key_is_hex_with_an_even_number_of_digits() {
         assert_eq!(Secret::from_hex("0xAAbb").map(|key| key.expose().to_vec()), Ok(vec![0xaa, 0xbb]));
