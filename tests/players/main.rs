@@ -10,5 +10,6 @@ mod gstreamer;
 mod nginx;
 mod operators;
 mod program;
+mod quic;
 mod s3;
 mod tool;

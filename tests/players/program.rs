@@ -44,6 +44,7 @@ pub struct Line {
     pub kind: String,
     pub reason: Option<String>,
     pub carrier: Option<String>,
+    pub protocol: String,
 }
 
 impl Edge {
@@ -259,7 +260,7 @@ impl Drop for Spoken {
 impl Line {
     /// `time client METHOD "url" status kind bytes duration name=value …`; `None` for the greeting.
     fn read(text: &str) -> Option<Self> {
-        let (_, rest) = text.split_once(" \"http://")?;
+        let (_, rest) = text.split_once(" \"http://").or_else(|| text.split_once(" \"https://"))?;
         let (url, rest) = rest.split_once("\" ")?;
         let mut words = rest.split(' ');
         let (status, kind) = (words.next()?.parse().ok()?, words.next()?.to_owned());
@@ -268,8 +269,14 @@ impl Line {
         };
         let path = url.find('/').map_or("", |at| &url[at..]);
         let path = path.split('?').next().unwrap_or_default().to_owned();
-        Some(Self { path, status, kind, reason: field("reason"), carrier: field("carrier") })
+        let protocol = field("protocol").unwrap_or_default();
+        Some(Self { path, status, kind, reason: field("reason"), carrier: field("carrier"), protocol })
     }
+}
+
+/// The program, for what has a command of its own.
+pub fn program() -> Command {
+    Command::new(PROGRAM)
 }
 
 /// A new access token for everything, made by the program: `hdnts=exp=…~acl=/*~hmac=…`.
