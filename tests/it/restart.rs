@@ -19,6 +19,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::admin::post;
 use crate::support::edge::access_token;
 use crate::support::player::Player;
+use crate::support::program::is_wanted;
 use crate::support::tls::TestCertificate;
 use crate::support::{KEY, START, get, stage};
 
@@ -441,4 +442,32 @@ async fn once_its_ports_are_open_the_process_is_another_user() {
     assert_eq!(field("NoNewPrivs:"), ["1"]);
     let target = format!("/v/master.m3u8?{}", access_token("/v/*"));
     assert_eq!(get(address(&stage.http), &target).await.status, 200);
+}
+
+/// As systemd judges them: every key is known, and the process is left as few rights as it says.
+#[test]
+fn the_units_of_systemd_are_good_and_leave_the_process_few_rights() {
+    if !is_wanted("systemd-analyze", &["systemd-analyze", "--version"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd");
+    let files = ["sluicegate.service", "sluicegate.socket"].map(|name| {
+        let text = std::fs::read_to_string(units.join(name)).expect("a unit");
+        // The program is not installed here.
+        let text = text.replace("/usr/bin/sluicegate", env!("CARGO_BIN_EXE_sluicegate"));
+        std::fs::write(folder.path().join(name), text).expect("written");
+        folder.path().join(name)
+    });
+    let judged = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&files).output();
+    let judged = judged.expect("it runs");
+    let told = String::from_utf8_lossy(&judged.stderr).into_owned();
+    assert!(judged.status.success() && told.is_empty(), "{told}");
+    // 0 to 100: 25 is "OK", and what is not said to be taken away is there.
+    let judged = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=25", "--no-pager"])
+        .arg(&files[0])
+        .output()
+        .expect("it runs");
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
 }
