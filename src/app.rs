@@ -5,6 +5,7 @@ mod disk;
 mod fleet_metrics;
 mod lifecycle;
 pub mod reload;
+mod traces;
 
 use std::io;
 use std::net::SocketAddr;
@@ -53,6 +54,7 @@ use crate::supervision::successor::Program;
 use crate::telemetry::access_log::{AccessLog, Writer};
 use crate::telemetry::diagnostics::Level;
 use crate::telemetry::metrics::{Labels, Metrics};
+use crate::telemetry::traces::export::Exporter;
 
 use lifecycle::Lifecycle;
 use reload::{Counts, Reloader};
@@ -68,6 +70,8 @@ pub struct App {
     operators: Option<(Bound, Arc<Admin>)>,
     counters: Arc<ConnectionCounters>,
     writer: Writer,
+    /// Where traces are sent.
+    exporter: Option<Exporter>,
     /// Where the configuration came from a file, and whether its files are watched.
     reloader: Option<(Arc<Reloader>, bool)>,
     /// Begins the drain, whoever asks for it.
@@ -91,6 +95,8 @@ pub enum AppError {
     Server(#[from] ServerError),
     #[error("the access log cannot be opened: {0}")]
     AccessLog(io::Error),
+    #[error("the TLS to the collector of traces cannot be set up: {0}")]
+    Traces(rustls::Error),
     #[error(transparent)]
     Fleet(#[from] FleetError),
 }
@@ -124,6 +130,8 @@ impl App {
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
         disk::export(&mut metrics, &objects);
+        let exporter =
+            config.traces.map(|settings| traces::start(&mut metrics, settings, &clock)).transpose()?;
         let nobody = Arc::new(metrics.property(""));
         let asked = || terms.properties.values().map(|property| &property.terms);
         let is_strict = asked().any(|terms| terms.fail == Fail::Closed);
@@ -189,7 +197,18 @@ impl App {
             _ => None,
         };
         let handover = Handover { timeout: config.process.handover_timeout, failures };
-        Ok(Self { edge, public, operators, counters, writer, reloader, drain, lifecycle: None, handover })
+        Ok(Self {
+            edge,
+            public,
+            operators,
+            counters,
+            writer,
+            exporter,
+            reloader,
+            drain,
+            lifecycle: None,
+            handover,
+        })
     }
 
     /// Has it say when it serves and when it ends, and make way for another process that SIGUSR2 asks for. Needs a
@@ -281,7 +300,13 @@ impl App {
                 has_ended.run_until_cancelled(manager::feed_watchdog()).await;
             }
         };
-        tokio::join!(serving, fleet.clone().run(has_ended.clone()), watchdog);
+        let exporter = self.exporter;
+        let tracing = Box::pin(async {
+            if let Some(exporter) = exporter {
+                exporter.run(has_ended.clone()).await;
+            }
+        });
+        tokio::join!(serving, fleet.clone().run(has_ended.clone()), watchdog, tracing);
         // The edge holds the near end of the log; what is queued is written before the process ends.
         let writer = self.writer;
         let _ = tokio::task::spawn_blocking(move || writer.finish()).await;

@@ -106,6 +106,7 @@ pub fn fixed(config: &Config) -> BTreeMap<&'static str, String> {
             "[log] access, format or access_queue",
             format!("{:?}", (&config.log.access, config.log.format, config.log.access_queue)),
         ),
+        ("[traces]", format!("{:?}", config.traces)),
         ("[cache]", format!("{:?}", config.cache)),
         ("[fleet]", format!("{:?}", config.fleet)),
         ("[cache.disk]", format!("{:?}", config.disk)),

@@ -45,6 +45,7 @@ pub fn accept(
     let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
     let admin = typed.admin.as_ref().map(|typed| admin(typed, folder, judge, &mut warnings));
     let log = log(&typed.log, judge);
+    let traces = super::traces::traces(&typed.traces, folder, judge);
     let fleet = fleet::fleet(&typed.fleet, folder, judge, &mut warnings);
     let object_bytes_max = typed.cache.object_max.0.min(typed.cache.memory.0);
     let disk = typed.cache.disk.as_ref();
@@ -115,6 +116,7 @@ pub fn accept(
         requests: requests(&typed.server.limits, judge),
         admin,
         log,
+        traces,
         disk,
         cache: Cache {
             memory_bytes: typed.cache.memory.0,

@@ -10,6 +10,7 @@ pub mod origin;
 pub mod protection;
 pub mod rules;
 pub mod tls;
+pub mod traces;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ pub struct File {
     pub tls: Tls,
     pub admin: Option<Admin>,
     pub log: Log,
+    pub traces: traces::Traces,
     pub cache: cache::Cache,
     pub geo: protection::Geo,
     pub fleet: fleet::Fleet,

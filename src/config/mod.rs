@@ -17,6 +17,7 @@ mod property;
 mod protection;
 mod rules;
 pub mod secret;
+mod traces;
 pub mod units;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,8 @@ pub struct Config {
     pub requests: Requests,
     pub admin: Option<Admin>,
     pub log: Log,
+    /// Where spans go, where they go anywhere.
+    pub traces: Option<crate::telemetry::traces::Settings>,
     pub cache: Cache,
     /// The disk behind the memory, where there is one.
     pub disk: Option<disk::Disk>,

@@ -1,5 +1,6 @@
 //! A request that may change something: it is passed on with its body, once, and what it makes untrue is forgotten.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ use super::objects::Found;
 use super::obtain::Obtained;
 use super::property::Property;
 use super::question::Question;
+use super::spans;
 use super::wanted::{Place, Wanted};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -66,8 +68,11 @@ impl Edge {
         headers.remove(CONTENT_LENGTH);
         let path_and_query = wanted.place.path_and_query();
         let source = &property.upstream(&wanted.place).source;
+        let mut headers = Cow::Owned(headers);
+        let span = spans::ask(property, &wanted.method, &wanted.place, &mut headers);
+        let headers = headers.into_owned();
         let sending = source.pass_on(&wanted.method, &path_and_query, headers, body, timeout, now);
-        let sent = property.timed(sending).await;
+        let sent = spans::timed(property, span, sending).await;
         if overran.load(Ordering::Relaxed) {
             return Err(EdgeError::BodyTooLarge(bytes_max));
         }

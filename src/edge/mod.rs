@@ -28,6 +28,7 @@ pub mod sealing;
 pub mod serve;
 pub mod shield;
 pub mod slices;
+pub mod spans;
 pub mod standing;
 pub mod target;
 pub mod wanted;

@@ -1,5 +1,6 @@
 //! Getting an object: a playlist from memory or by one shared fetch, anything else as a stream from the origin.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::passage::Bears;
 use super::property::Property;
 use super::reading::{is_json, is_playlist_type, read_object, refuse_unasked, starts_a_playlist};
 use super::sealing;
+use super::spans;
 use super::wanted::{Place, Wanted};
 
 /// What was got.
@@ -206,10 +208,11 @@ impl Edge {
         report: &mut CacheStatus<'static>,
     ) -> Result<Obtained, EdgeError> {
         let path_and_query = wanted.place.path_and_query();
-        let headers = wanted.headers(property);
+        let mut headers = Cow::Owned(wanted.headers(property));
         let source = &property.upstream(&wanted.place).source;
+        let span = spans::ask(property, &wanted.method, &wanted.place, &mut headers);
         let asking = source.fetch(&wanted.method, &path_and_query, headers, None, now);
-        let response = property.timed(asking).await?;
+        let response = spans::timed(property, span, asking).await?;
         refuse_unasked(&response, wanted.client)?;
         self.settle(property, wanted, key, response, now, report).await
     }
@@ -279,8 +282,10 @@ async fn fetch_whole(
     let upstream = property.upstream(place);
     let patience = place.is_blocking().then_some(upstream.blocking_timeout);
     let path_and_query = place.path_and_query();
+    let mut headers = Cow::Owned(headers);
+    let span = spans::ask(property, &Method::GET, place, &mut headers);
     let asking = upstream.source.fetch(&Method::GET, &path_and_query, headers, patience, now);
-    let response = property.timed(asking).await?;
+    let response = spans::timed(property, span, asking).await?;
     refuse_unasked(&response, &HeaderMap::new())?;
     let (parts, content) = response.into_parts();
     read_object(property, place, parts, content, now).await

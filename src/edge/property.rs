@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{HeaderName, ORIGIN};
@@ -134,14 +134,6 @@ impl Property {
     pub fn upstream(&self, place: &Place) -> &Upstream {
         let index = place.treatment.as_ref().and_then(|treatment| treatment.upstream);
         &self.upstreams[index.unwrap_or_default()]
-    }
-
-    /// Waits for what is asked of an origin, and counts how long that took.
-    pub async fn timed<T>(&self, asking: impl Future<Output = T>) -> T {
-        let began = Instant::now();
-        let answer = asking.await;
-        self.metrics.times.origin.observe(began.elapsed());
-        answer
     }
 
     /// The caching rules for a document of this kind.

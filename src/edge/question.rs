@@ -1,5 +1,6 @@
 //! What is asked of the origin for the cache, and what becomes of the answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use super::objects::{Meta, Private, Stored};
 use super::property::Property;
 use super::reading::{is_playlist_type, refuse_unasked, starts_a_playlist};
 use super::sealing;
+use super::spans;
 use super::wanted::{Place, Wanted};
 
 /// What is asked of the origin for everybody: the whole object, unless the one that is stored still holds.
@@ -96,8 +98,10 @@ impl Question {
     pub async fn send(&self) -> Result<Response<Content>, EdgeError> {
         let path_and_query = self.place.path_and_query();
         let source = &self.property.upstream(&self.place).source;
-        let asking = source.fetch(&Method::GET, &path_and_query, &self.headers, None, self.now);
-        let response = self.property.timed(asking).await?;
+        let mut headers = Cow::Borrowed(&self.headers);
+        let span = spans::ask(&self.property, &Method::GET, &self.place, &mut headers);
+        let asking = source.fetch(&Method::GET, &path_and_query, headers, None, self.now);
+        let response = spans::timed(&self.property, span, asking).await?;
         refuse_unasked(&response, &self.headers)?;
         Ok(response)
     }

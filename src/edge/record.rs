@@ -17,6 +17,8 @@ use crate::telemetry::access_log::{AccessLog, Entry};
 use crate::telemetry::metrics::{Kind, PropertyMetrics};
 use crate::telemetry::redact;
 
+use super::spans::Traced;
+
 /// The notes of one request.
 #[derive(Debug)]
 pub struct Record {
@@ -27,6 +29,8 @@ pub struct Record {
     /// Whether it counts for the objects that are asked for most.
     is_sampled: bool,
     metrics: Option<Arc<PropertyMetrics>>,
+    /// Where a trace is recorded that it belongs to.
+    traced: Option<Traced>,
 }
 
 /// Who asked, by what name and over what.
@@ -39,7 +43,7 @@ pub struct Asker<'a> {
 }
 
 impl Record {
-    pub fn begin(log: &AccessLog, now: Duration, request: u64) -> Box<Self> {
+    pub fn begin(log: &AccessLog, now: Duration, request: u64, traced: Option<Traced>) -> Box<Self> {
         let entry = Entry { time: now, request, ..Entry::default() };
         Box::new(Self {
             entry,
@@ -48,13 +52,19 @@ impl Record {
             log: log.clone(),
             is_sampled: false,
             metrics: None,
+            traced: traced.filter(|traced| traced.context.is_sampled),
         })
+    }
+
+    /// Whether anybody will read what is noted of it.
+    fn is_described(&self) -> bool {
+        self.log.is_on() || self.traced.is_some()
     }
 
     /// Who asked for what. `path` is without its token component; what may hold a token elsewhere is redacted here. Without the
     /// `names` of tokens, as nobody's property has them, no value of the query is kept.
     pub fn describe(&mut self, parts: &Parts, asker: &Asker<'_>, path: &str, names: Option<&[String]>) {
-        if !self.log.is_on() {
+        if !self.is_described() {
             return;
         }
         self.entry.client = asker.client.to_string();
@@ -87,7 +97,7 @@ impl Record {
 
     /// The path without the token component, once it is known.
     pub fn path(&mut self, path: &str) {
-        if self.log.is_on() || self.is_sampled {
+        if self.is_described() || self.is_sampled {
             self.entry.path = redact::path(path).into_owned();
         }
     }
@@ -149,10 +159,15 @@ impl Record {
                 metrics.top.note(&self.entry.property, &self.entry.path, sent);
             }
         }
+        self.entry.bytes = sent;
+        self.entry.complete = complete;
+        self.entry.duration = duration;
+        if let (Some(traced), Some(tracer)) =
+            (self.traced, self.metrics.as_ref().and_then(|metrics| metrics.traces.get()))
+        {
+            traced.end(tracer, &self.entry, self.began);
+        }
         if self.log.is_on() {
-            self.entry.bytes = sent;
-            self.entry.complete = complete;
-            self.entry.duration = duration;
             self.log.write(self.entry);
         }
     }

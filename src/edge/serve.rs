@@ -40,6 +40,7 @@ use super::property::Property;
 use super::record::{Asker, Record};
 use super::ruling::{Course, Ruled, Ruling};
 use super::shield;
+use super::spans::Traced;
 use super::standing::Standing;
 use super::target::{Target, origin_query};
 use super::wanted::{Place, PurgesThen, Wanted};
@@ -71,6 +72,7 @@ pub(super) struct Caller<'a> {
     purges: PurgesThen<'a>,
     /// What the connection's handshake showed, where it was asked for a certificate of the client.
     shown: Option<&'a Shown>,
+    traced: Option<Traced>,
 }
 
 /// A request whose answer leads to another place.
@@ -109,8 +111,10 @@ impl Edge {
         // Read before the terms: a playlist that is compiled under terms which are then replaced is not kept.
         let purges = PurgesThen::read(self.objects.tiers().purges());
         let terms = self.terms.load_full();
-        let caller = caller(&terms, &parts, &peer, purges, self.clock.now());
-        let mut record = Record::begin(&self.log, caller.now, request_id(&parts, &caller));
+        let mut caller = caller(&terms, &parts, &peer, purges, self.clock.now());
+        let tracer = self.nobody.traces.get();
+        caller.traced = tracer.map(|tracer| Traced::begin(tracer, &parts.headers, caller.is_trusted));
+        let mut record = Record::begin(&self.log, caller.now, request_id(&parts, &caller), caller.traced);
         let mut response = if let Some(property) = terms.properties.select(caller.host, caller.port) {
             let property = property.clone();
             record.belongs_to(&property.name, &property.metrics);
@@ -328,7 +332,8 @@ fn caller<'a>(
     let scheme = if peer.tls.is_some() || forwarded_https { "https" } else { "http" };
     let (geo, rate) = (&*terms.geo, terms.rate);
     let shown = peer.tls.as_ref().and_then(|tls| tls.client.as_deref());
-    Caller { authority, host, port, scheme, client, is_trusted, now, geo, rate, purges, shown }
+    let traced = None;
+    Caller { authority, host, port, scheme, client, is_trusted, now, geo, rate, purges, shown, traced }
 }
 
 /// The answer to a request that failed, noted with its reason. All token failures look alike to a client.
@@ -407,6 +412,7 @@ fn wanted<'a>(
         whereabouts: known.whereabouts,
         token: known.token,
         session: known.session,
+        traced: caller.traced,
     }
 }
 

@@ -21,6 +21,7 @@ use super::property::Property;
 use super::ruling::Treatment;
 use super::sealing;
 use super::shield;
+use super::spans::Traced;
 use super::target::{join, origin_query};
 
 /// What does not reach the origin: the operators' token, and what a player tells of itself with each request (CTA-5004 §2.1),
@@ -66,6 +67,8 @@ pub struct Wanted<'a> {
     pub token: TokenResult,
     /// The viewer's session, for an edge behind this one.
     pub session: Option<HeaderValue>,
+    /// Where it is in its trace, where there are traces.
+    pub traced: Option<Traced>,
     pub purges: PurgesThen<'a>,
     /// How many purges that may cover the place had begun when it came: an answer to it is no newer than that.
     pub purges_begun: u64,
@@ -173,6 +176,9 @@ impl Wanted<'_> {
         }
         if let Some(session) = self.session.as_ref().filter(|_| upstream.pass_session) {
             shield::show(&mut headers, &property.rules.session_name, session);
+        }
+        if let Some(traced) = &self.traced {
+            traced.tell(&mut headers);
         }
         if let Some(treatment) = &self.place.treatment {
             treatment.request.apply_to_request(&mut headers);

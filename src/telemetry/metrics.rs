@@ -1,6 +1,6 @@
 //! Counters for Prometheus. Every label set is resolved at start, so that counting is one atomic addition.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use crate::domain::token::reason::Reason;
 use super::histogram::{Exported, Histograms, Snapshot};
 use super::times::{PropertyTimes, Times};
 use super::top::Top;
+use super::traces::Tracer;
 
 /// What a request turned out to be: the `kind` of metrics and logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,7 @@ pub struct Metrics {
     families: Families,
     times: Arc<Times>,
     top: Arc<Top>,
+    traces: Arc<OnceLock<Tracer>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -98,6 +100,8 @@ struct Families {
 pub struct PropertyMetrics {
     pub times: Arc<PropertyTimes>,
     pub top: Arc<Top>,
+    /// Where spans go; empty where they go nowhere.
+    pub traces: Arc<OnceLock<Tracer>>,
     requests: Vec<Counter>,
     denials: Vec<Counter>,
     unverified: Vec<Counter>,
@@ -243,7 +247,13 @@ impl Metrics {
             reading: Box::new(move || skipped.skipped()),
             is_gauge: false,
         }));
-        Self { registry, families, times, top }
+        Self { registry, families, times, top, traces: Arc::default() }
+    }
+
+    /// Has the spans of all properties go there, from now on.
+    pub fn trace_to(&self, tracer: Tracer) {
+        // It is called once, when the parts are joined.
+        let _ = self.traces.set(tracer);
     }
 
     /// The counters of a property, made once when it is configured.
@@ -260,6 +270,7 @@ impl Metrics {
         PropertyMetrics {
             times: self.times.property(name),
             top: self.top.clone(),
+            traces: self.traces.clone(),
             requests: Kind::ALL
                 .iter()
                 .flat_map(|kind| RESULTS.iter().map(|result| (kind.as_str(), *result)))

@@ -8,3 +8,4 @@ pub mod metrics;
 pub mod redact;
 pub mod times;
 pub mod top;
+pub mod traces;

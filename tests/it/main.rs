@@ -53,3 +53,4 @@ mod slices;
 mod smoke;
 mod stale_playlists;
 mod support;
+mod traces;

@@ -5,3 +5,4 @@ pub mod cors;
 pub mod forwarding;
 pub mod hop;
 pub mod listed;
+pub mod trace_context;

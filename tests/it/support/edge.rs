@@ -88,6 +88,12 @@ impl TestEdge {
         Self::started(|metrics, now| config::load(path, metrics, now)).await
     }
 
+    /// Ends it, and waits until all of it has ended.
+    pub async fn end(mut self) {
+        self.shutdown.cancel();
+        self.ended().await;
+    }
+
     /// When all of it has ended.
     pub async fn ended(&mut self) {
         (&mut self.task).await.expect("no panic");
