@@ -71,7 +71,7 @@ pub struct App {
     counters: Arc<ConnectionCounters>,
     writer: Writer,
     /// Where traces are sent.
-    exporter: Option<Exporter>,
+    exporter: Option<Box<Exporter>>,
     /// Where the configuration came from a file, and whether its files are watched.
     reloader: Option<(Arc<Reloader>, bool)>,
     /// Begins the drain, whoever asks for it.
@@ -130,8 +130,7 @@ impl App {
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
         disk::export(&mut metrics, &objects);
-        let exporter =
-            config.traces.map(|settings| traces::start(&mut metrics, settings, &clock)).transpose()?;
+        let exporter = traces::start(&mut metrics, config.traces, &clock)?;
         let nobody = Arc::new(metrics.property(""));
         let asked = || terms.properties.values().map(|property| &property.terms);
         let is_strict = asked().any(|terms| terms.fail == Fail::Closed);

@@ -10,8 +10,13 @@ use crate::telemetry::traces::{Counts, Settings, Tracer};
 use super::AppError;
 
 /// Has spans sent, and what becomes of them counted.
-pub fn start(metrics: &mut Metrics, settings: Settings, clock: &Clock) -> Result<Exporter, AppError> {
+pub fn start(
+    metrics: &mut Metrics,
+    settings: Option<Settings>,
+    clock: &Clock,
+) -> Result<Option<Box<Exporter>>, AppError> {
     type Pick = fn(&Counts) -> &AtomicU64;
+    let Some(settings) = settings else { return Ok(None) };
     let (tracer, spans) = Tracer::new(&settings);
     let counts = tracer.counts();
     let exporter = Exporter::new(settings, spans, counts.clone(), clock.now()).map_err(AppError::Traces)?;
@@ -36,5 +41,5 @@ pub fn start(metrics: &mut Metrics, settings: Settings, clock: &Clock) -> Result
         false,
         Box::new(readings),
     );
-    Ok(exporter)
+    Ok(Some(Box::new(exporter)))
 }
