@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
+use sluicegate::domain::uri::hex::hex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -21,17 +22,20 @@ const MASTER: &str = "/v/master.m3u8";
 const SECRET: &str = "collectors-secret-41";
 const OUTER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A collector that keeps what it is sent: heads, and messages.
+/// The heads and the messages that came.
+type Got = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+/// A collector that keeps what it is sent.
 struct Collector {
     address: SocketAddr,
-    got: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    got: Got,
 }
 
 impl Collector {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let got = Arc::<Mutex<Vec<_>>>::default();
+        let got = Got::default();
         let kept = got.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -80,10 +84,6 @@ fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
         other => panic!("{other:?}"),
     };
     attributes.iter().map(|one| (one.key.clone(), text(one))).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An edge that traces to this endpoint; loopback is a trusted proxy where `trusts` says so.
