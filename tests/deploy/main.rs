@@ -3,6 +3,7 @@
 
 mod documents;
 mod files;
+mod packages;
 mod running;
 mod support;
 mod watching;
