@@ -380,6 +380,7 @@ fn limits(server: &file::Server) -> Limits {
         requests_max_h1: clamp(typed.requests_per_connection),
         requests_max_h2: clamp(typed.streams_per_connection),
         stalled_write_timeout: typed.stalled_write_timeout.0,
+        unsent_bytes_max: u32::try_from(typed.unsent.0).unwrap_or(u32::MAX),
         least_rate: typed.least_rate.0,
         least_rate_window: typed.least_rate_window.0,
         h2: H2Limits {

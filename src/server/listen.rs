@@ -109,7 +109,10 @@ fn listen(address: SocketAddr, settings: &Settings) -> io::Result<Arc<TcpListene
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
     // The kernel's part of the same limit: bytes that it holds and that nobody acknowledges.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(settings.limits.stalled_write_timeout + KEEPALIVE / 2))?;
+    {
+        socket.set_tcp_user_timeout(Some(settings.limits.stalled_write_timeout + KEEPALIVE / 2))?;
+        socket.set_tcp_notsent_lowat(settings.limits.unsent_bytes_max)?;
+    }
     socket.set_nonblocking(true)?;
     if is_new {
         socket.bind(&address.into())?;

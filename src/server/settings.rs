@@ -83,6 +83,10 @@ pub struct Limits {
     pub requests_max_h2: u32,
     /// A client that takes no byte for this long, while there are bytes for it, is cut off.
     pub stalled_write_timeout: Duration,
+    /// Bytes of a connection that the kernel takes before it has sent them. It has memory for all sockets together, and resets
+    /// connections of anybody when that is full: thousands of slow readers of large objects must not have the 4 MB each that
+    /// it would let them have.
+    pub unsent_bytes_max: u32,
     /// Bytes per second that a client has to take, measured over the time that we wait for it.
     pub least_rate: u64,
     /// The waiting time over which `least_rate` is judged.
@@ -151,6 +155,7 @@ impl Default for Limits {
             requests_max_h1: 1_000,
             requests_max_h2: 10_000,
             stalled_write_timeout: Duration::from_secs(20),
+            unsent_bytes_max: 128 * 1024,
             least_rate: 8 * 1024,
             least_rate_window: Duration::from_secs(30),
             h2: H2Limits::default(),

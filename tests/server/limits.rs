@@ -302,3 +302,20 @@ async fn bytes_are_counted() {
     assert_eq!(server.counters.bytes_read.value(), request.len() as u64);
     assert_eq!(server.counters.bytes_written.value(), answer.len() as u64);
 }
+
+/// The kernel alone would take 4 MB of each, of a memory that all connections share.
+#[tokio::test]
+async fn a_client_that_reads_nothing_has_little_waiting_in_the_kernel() {
+    let limits = Limits { unsent_bytes_max: 64 * 1024, ..Limits::default() };
+    let server = start(with_limits(limits));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut client = socket.connect(server.http).await.unwrap();
+    client.write_all(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    // However long it is waited, no more is taken.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(client);
+    until(|| server.counters.open.value() == 0).await;
+    let taken = server.counters.bytes_written.value();
+    assert!(taken < 512 * 1024, "{taken} bytes were taken for a client that reads nothing");
+}
