@@ -27,6 +27,7 @@ mod log_schema;
 mod low_latency;
 mod media;
 mod media_cdn;
+mod metrics_page;
 mod moved;
 mod objects;
 mod operators;
