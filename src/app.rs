@@ -1,5 +1,6 @@
 //! Builds every part from the configuration and joins them.
 
+mod certificates;
 mod control;
 mod disk;
 mod fleet_metrics;
@@ -17,6 +18,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::{self, Acme};
 use crate::admin::control::Control;
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
@@ -33,6 +35,7 @@ use crate::geo::database::Database;
 use crate::geo::file::Watched;
 use crate::memory_file::MemoryFile;
 use crate::origin::{Report, State};
+use crate::server::challenges::Challenges;
 use crate::server::counters::ConnectionCounters;
 use crate::server::door::Refusal;
 use crate::server::incoming::RequestBody;
@@ -40,6 +43,7 @@ use crate::server::listen::{Bound, ServerError, bind};
 use crate::server::peer::Peer;
 use crate::server::proxy_protocol;
 use crate::server::settings::Settings;
+use crate::server::tls::Certificates;
 use crate::server::tls::mutual::Demands;
 use crate::store;
 use crate::store::fills::{self, Fills};
@@ -69,6 +73,7 @@ pub struct App {
     public: Bound,
     operators: Option<(Bound, Arc<Admin>)>,
     counters: Arc<ConnectionCounters>,
+    acme: Option<Arc<Acme>>,
     writer: Writer,
     /// Where traces are sent.
     exporter: Option<Box<Exporter>>,
@@ -116,6 +121,7 @@ impl App {
         config.server.memory_file.clone_from(&memory_file);
         let (mut public, operators) = bind_all(config.server, config.admin.as_ref())?;
         become_another(&config.process)?;
+        let (acme, challenges) = obtaining(config.acme, certificates, &clock, &mut metrics);
         let (log, writer) = AccessLog::start(&config.log.access, config.log.format, config.log.access_queue)
             .map_err(AppError::AccessLog)?;
         let counters = Arc::new(ConnectionCounters::default());
@@ -129,7 +135,6 @@ impl App {
         }
         export(&mut metrics, &counters, &playlists, &log);
         export_cache(&mut metrics, &objects);
-        disk::export(&mut metrics, &objects);
         let exporter = traces::start(&mut metrics, config.traces, &clock)?;
         let nobody = Arc::new(metrics.property(""));
         let asked = || terms.properties.values().map(|property| &property.terms);
@@ -147,6 +152,7 @@ impl App {
             ways: Recent::new(fills::Limits::default().private_for),
             rates: Rates::new(config.requests.addresses_max),
             wait: config.cache.wait,
+            challenges,
             log,
             nobody,
         });
@@ -172,7 +178,7 @@ impl App {
         let reloader = config.path.map(|path| {
             let (edge, metrics) = (edge.clone(), metrics.clone());
             let reloader =
-                Reloader::new(path, edge, metrics, clock, certificates, level.clone(), counts.clone(), fixed);
+                Reloader::new(path, edge, metrics, clock, acme.clone(), level.clone(), counts.clone(), fixed);
             (Arc::new(reloader), config.watches_files)
         });
         if let Some((reloader, _)) = reloader.as_ref().filter(|_| config.process.user.is_some()) {
@@ -188,7 +194,7 @@ impl App {
                 metrics.top().limit(top_objects, top_sample);
                 let limits = admin::Limits { body_bytes_max, body_timeout };
                 let reload = reloader.as_ref().map(|(reloader, _)| control::reload(reloader));
-                let report = control::report(&public, &bound, &counters, &counts);
+                let report = control::report(&public, &bound, &counters, &counts, acme.clone());
                 let control = Control { reload, drain: drain.clone(), level, report };
                 let admin = Admin { token, limits, metrics, edge: edge.clone(), control, started };
                 Some((bound, Arc::new(admin)))
@@ -201,6 +207,7 @@ impl App {
             public,
             operators,
             counters,
+            acme,
             writer,
             exporter,
             reloader,
@@ -278,6 +285,11 @@ impl App {
                 reloader.run(watches_files, shutdown.clone()).await;
             }
         };
+        let obtaining = async {
+            if let Some(acme) = self.acme {
+                acme.run(shutdown.clone()).await;
+            }
+        };
         let public = Box::pin(self.public.run(handler, self.counters, shutdown.clone()));
         let fleet = self.edge.fleet.clone();
         let has_ended = CancellationToken::new();
@@ -291,7 +303,7 @@ impl App {
         let serving = async {
             // So that an edge that starts does not admit whom it is about to hear of.
             fleet.read_once(FLEET_PATIENCE).await;
-            tokio::join!(public, operators, refreshing, reloads, told, supervised);
+            tokio::join!(public, operators, refreshing, reloads, Box::pin(obtaining), told, supervised);
             has_ended.cancel();
         };
         let watchdog = async {
@@ -360,6 +372,19 @@ fn objects(
         },
         memory_file,
     )
+}
+
+/// What obtains certificates for the listeners, and what authorities ask for meanwhile.
+fn obtaining(
+    settings: Option<Arc<acme::settings::Settings>>,
+    certificates: Option<Arc<Certificates>>,
+    clock: &Clock,
+    metrics: &mut Metrics,
+) -> (Option<Arc<Acme>>, Arc<Challenges>) {
+    let challenges = certificates.as_ref().map(|all| all.challenges().clone()).unwrap_or_default();
+    let acme = certificates.map(|all| Arc::new(Acme::start(settings, all, clock.clone())));
+    certificates::export(metrics, acme.as_ref());
+    (acme, challenges)
 }
 
 /// Gives up root's rights, where the configuration says for whom.
@@ -528,6 +553,7 @@ fn export(
 /// What the cache counts, into the metrics.
 fn export_cache(metrics: &mut Metrics, objects: &Arc<Objects>) {
     type Pick = fn(&store::counters::Counters) -> u64;
+    disk::export(metrics, objects);
     let counts: [(&str, &str, Pick); 15] = [
         ("cache_memory_hits", "Objects found in memory, fresh or not", |of| of.memory_hits.total()),
         ("cache_memory_misses", "Objects not found in memory", |of| of.memory_misses.total()),

@@ -1,5 +1,6 @@
 //! Sluicegate: access control at the edge for HLS video. ARCHITECTURE.md says who may import whom.
 
+pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod cli;

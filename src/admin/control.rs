@@ -58,7 +58,26 @@ pub struct Fault {
 pub struct Report {
     pub configuration: Configuration,
     pub listeners: Listeners,
+    pub certificates: Vec<Certificate>,
     pub connections: Connections,
+}
+
+/// A certificate of the listeners, or one that is to be obtained.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificate {
+    pub names: Vec<String>,
+    /// `file` or `acme`.
+    pub source: &'static str,
+    /// Unix time; none where there is none yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// Unix time at which the next is asked for, where it is obtained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<u64>,
+    /// Why the last attempt failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::edge::Edge;
 use crate::telemetry::build::COMMIT;
 
-use super::control::{Configuration, Connections, Listeners};
+use super::control::{Certificate, Configuration, Connections, Listeners};
 use super::{Admin, Answer, json};
 
 #[derive(Serialize)]
@@ -26,6 +26,7 @@ struct Status {
     now: u64,
     configuration: Configuration,
     listeners: Listeners,
+    certificates: Vec<Certificate>,
     connections: Connections,
     cache: Cache,
     fleet: Fleet,
@@ -86,6 +87,12 @@ pub(super) fn answer(admin: &Admin) -> Answer {
     if fleet.is_connected == Some(false) {
         problems.push("the fleet is away; what it last told holds".to_owned());
     }
+    for certificate in &report.certificates {
+        if let Some(error) = &certificate.last_error {
+            let names = certificate.names.join(", ");
+            problems.push(format!("no new certificate was obtained for {names}: {error}"));
+        }
+    }
     let cache = cache(edge);
     if cache.disk.as_ref().is_some_and(|disk| disk.is_off) {
         problems.push("the cache's disk fails; it is left alone for a while".to_owned());
@@ -105,6 +112,7 @@ pub(super) fn answer(admin: &Admin) -> Answer {
         now: now.as_secs(),
         configuration: report.configuration,
         listeners: report.listeners,
+        certificates: report.certificates,
         connections: report.connections,
         cache,
         fleet,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::acme::Acme;
 use crate::admin::control::{
     Configuration, Connections, Fault, Listeners, Refused, Reload, Reloaded, Report,
 };
@@ -12,6 +13,7 @@ use crate::config::fault::Faults;
 use crate::server::counters::ConnectionCounters;
 use crate::server::listen::Bound;
 
+use super::certificates::certificates;
 use super::reload::{Counts, Reloader};
 
 /// What replaces the configuration.
@@ -39,6 +41,7 @@ pub(super) fn report(
     operators: &Bound,
     counters: &Arc<ConnectionCounters>,
     counts: &Arc<Counts>,
+    acme: Option<Arc<Acme>>,
 ) -> Box<dyn Fn() -> Report + Send + Sync> {
     let listeners = listeners(public.local_addresses(), operators.local_addresses());
     let (counters, counts) = (counters.clone(), counts.clone());
@@ -50,6 +53,7 @@ pub(super) fn report(
             is_outdated: counts.is_outdated.load(Ordering::Relaxed),
         },
         listeners: listeners.clone(),
+        certificates: acme.as_deref().map(certificates).unwrap_or_default(),
         connections: Connections { open: counters.open.value(), accepted: counters.accepted.value() },
     })
 }

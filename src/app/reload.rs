@@ -17,11 +17,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::Acme;
 use crate::clock::Clock;
 use crate::config::fault::Faults;
 use crate::config::{self, Config};
 use crate::edge::{Edge, Terms};
-use crate::server::tls::Certificates;
 use crate::supervision::manager;
 use crate::telemetry::diagnostics::Level;
 use crate::telemetry::metrics::Metrics;
@@ -48,7 +48,7 @@ pub struct Reloader {
     edge: Arc<Edge>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    certificates: Option<Arc<Certificates>>,
+    acme: Option<Arc<Acme>>,
     level: Level,
     counts: Arc<Counts>,
     /// What stays until the next start, as it was at this one.
@@ -123,13 +123,13 @@ impl Reloader {
         edge: Arc<Edge>,
         metrics: Arc<Metrics>,
         clock: Clock,
-        certificates: Option<Arc<Certificates>>,
+        acme: Option<Arc<Acme>>,
         level: Level,
         counts: Arc<Counts>,
         fixed: BTreeMap<&'static str, String>,
     ) -> Self {
         let seen = Mutex::new(contents(&path));
-        Self { path, edge, metrics, clock, certificates, level, counts, fixed, seen }
+        Self { path, edge, metrics, clock, acme, level, counts, fixed, seen }
     }
 
     /// Reads the configuration anew and goes by it, or by the old one where it has a fault. Reads files: not for a thread
@@ -162,8 +162,9 @@ impl Reloader {
                 warnings.push(format!("{key} has changed; that takes effect at the next start"));
             }
         }
-        if let (Some(running), Some(read)) = (&self.certificates, &config.server.certificates) {
-            running.adopt(read);
+        if let (Some(acme), Some(read)) = (&self.acme, &config.server.certificates) {
+            acme.certificates().adopt(read);
+            acme.adopt(config.acme.take());
         }
         if let Err(error) = self.level.set(&config.log.level) {
             warnings.push(error.to_string());

@@ -40,6 +40,7 @@ pub fn accept(
         unknown_host: status(&typed.server.unknown_host_status, &[404, 421], "unknown_host_status", judge),
         expired: StatusCode::FORBIDDEN,
     };
+    let acme = super::acme::settings(&typed, folder, judge);
     let certificates = certificates(&typed, folder, judge, now, &mut warnings);
     let header = address_header(&typed.server.client_address_header, judge);
     let trusted_proxies = networks(&typed.server.trusted_proxies, judge);
@@ -50,13 +51,7 @@ pub fn accept(
     let object_bytes_max = typed.cache.object_max.0.min(typed.cache.memory.0);
     let disk = typed.cache.disk.as_ref();
     let disk = disk.and_then(|typed| disk::accept(typed, object_bytes_max, folder, judge));
-    if typed.property.is_empty() {
-        judge.fault(
-            0..0,
-            "there is no property: nothing would be served",
-            "add a [[property]] with name, hosts and origin",
-        );
-    }
+    judge_presence(&typed, judge);
     let mut geo = protection::geo(&typed.geo, folder, judge);
     let mut properties = HostTable::default();
     let mut summary = Vec::new();
@@ -107,6 +102,7 @@ pub fn accept(
             drain_idle_timeout: typed.server.drain_idle_timeout.0,
             ..Settings::default()
         },
+        acme,
         path: None,
         watches_files: typed.server.reload_on_change,
         workers: typed.server.workers,
@@ -134,6 +130,16 @@ pub fn accept(
         summary,
         warnings,
     })
+}
+
+fn judge_presence(typed: &file::File, judge: &mut Judge) {
+    if typed.property.is_empty() {
+        judge.fault(
+            0..0,
+            "there is no property: nothing would be served",
+            "add a [[property]] with name, hosts and origin",
+        );
+    }
 }
 
 fn admin(typed: &file::Admin, folder: &Path, judge: &mut Judge, warnings: &mut Vec<String>) -> Admin {
@@ -218,11 +224,12 @@ fn certificates(
     warnings: &mut Vec<String>,
 ) -> Option<Arc<Certificates>> {
     let is_used = !(typed.server.https.is_empty() && typed.server.http3.is_empty());
-    if is_used && typed.tls.certificate.is_empty() {
+    let is_obtained = typed.tls.acme.is_some();
+    if is_used && typed.tls.certificate.is_empty() && !is_obtained {
         judge.fault(
             0..0,
             "[server] https or http3 is given and there is no certificate",
-            "add [[tls.certificate]] with cert and key, made for development by: sluicegate cert",
+            "add [tls.acme], or [[tls.certificate]] with cert and key, made for development by: sluicegate cert",
         );
     }
     let mut loaded = Vec::new();
@@ -240,8 +247,11 @@ fn certificates(
             ),
         }
     }
-    if loaded.is_empty() || judge.has_faults() {
+    if judge.has_faults() || (loaded.is_empty() && !is_obtained) {
         return None;
+    }
+    if is_obtained {
+        return Some(Arc::new(Certificates::with_managed(loaded)));
     }
     match Certificates::new(&loaded) {
         Ok(certificates) => Some(Arc::new(certificates)),

@@ -103,6 +103,7 @@ pub struct Limits {
 pub struct Tls {
     pub policy: TlsPolicy,
     pub certificate: Vec<Certificate>,
+    pub acme: Option<Spanned<tls::Acme>>,
 }
 
 /// Which versions of TLS the listeners speak.

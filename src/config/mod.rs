@@ -3,6 +3,7 @@
 
 mod accept;
 mod access;
+mod acme;
 mod cache;
 mod clients;
 pub mod disk;
@@ -42,6 +43,8 @@ use fault::{Faults, Judge};
 #[derive(Debug)]
 pub struct Config {
     pub server: server::settings::Settings,
+    /// Certificates that are to be obtained.
+    pub acme: Option<std::sync::Arc<crate::acme::settings::Settings>>,
     /// Where it was read; `None` for a text that stands in no file, which cannot be reloaded.
     pub path: Option<PathBuf>,
     /// Whether a change of its files reloads it.

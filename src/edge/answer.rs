@@ -323,6 +323,14 @@ pub fn sized(status: StatusCode, mut headers: HeaderMap, body: Bytes, method: &M
     response(status, headers, if *method == Method::HEAD { body.emptied() } else { body })
 }
 
+/// The text that an authority asks for, to verify a name (RFC 8555 §8.3).
+pub fn challenge(text: Bytes) -> Response<Body> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    sized(StatusCode::OK, headers, text, &Method::GET)
+}
+
 fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;

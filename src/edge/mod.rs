@@ -45,6 +45,7 @@ use crate::domain::rate::Rate;
 use crate::domain::token::key::Secret;
 use crate::fleet::Fleet;
 use crate::geo::Geo;
+use crate::server::challenges::Challenges;
 use crate::store::flights::Flights;
 use crate::store::playlists::Playlists;
 use crate::store::purge::Scope;
@@ -76,6 +77,8 @@ pub struct Edge {
     pub wait: Duration,
     /// What is shared with other edges: revocations, seats, one-time tokens.
     pub fleet: Arc<Fleet>,
+    /// What authorities ask for over plain HTTP, to verify a name.
+    pub challenges: Arc<Challenges>,
     pub log: AccessLog,
     pub nobody: Arc<PropertyMetrics>,
 }

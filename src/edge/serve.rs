@@ -115,7 +115,12 @@ impl Edge {
         let tracer = self.nobody.traces.get();
         caller.traced = tracer.map(|tracer| Traced::begin(tracer, &parts.headers, caller.is_trusted));
         let mut record = Record::begin(&self.log, caller.now, request_id(&parts, &caller), caller.traced);
-        let mut response = if let Some(property) = terms.properties.select(caller.host, caller.port) {
+        let mut response = if let Some(text) = self.challenges.text(parts.uri.path()) {
+            record.belongs_to(&"".into(), &self.nobody);
+            record.describe(&parts, &caller.asker(&peer), NOT_TO_BE_READ, None);
+            report = CacheStatus::made_here("challenge");
+            answer::challenge(text)
+        } else if let Some(property) = terms.properties.select(caller.host, caller.port) {
             let property = property.clone();
             record.belongs_to(&property.name, &property.metrics);
             let path = property.rules.access.path_for_logs(parts.uri.path());

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::activity::Activity;
 use super::body::InFlight;
+use super::challenges::{self, ACME_TLS};
 use super::counters::ConnectionCounters;
 use super::drain::Drain;
 use super::head::Scanner;
@@ -185,6 +186,10 @@ async fn open<H>(
     };
     counters.tls_handshakes_done.increment();
     let (_, state) = session.get_ref();
+    // RFC 8737 §3: "Once the handshake is completed, the client MUST NOT exchange any further data with the server".
+    if state.alpn_protocol() == Some(ACME_TLS) {
+        return None;
+    }
     if state.handshake_kind() == Some(HandshakeKind::Resumed) {
         counters.tls_handshakes_resumed.increment();
     }
@@ -205,7 +210,10 @@ async fn handshake(
     demands: &Demands,
 ) -> io::Result<(TlsStream<TcpStream>, Option<Arc<Shown>>)> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-    let demand = demands.find(start.client_hello().server_name(), local);
+    let hello = start.client_hello();
+    // An authority that verifies a name is no client of the property, and gets nothing from it.
+    let is_client = !challenges::is_verification(&hello);
+    let demand = is_client.then(|| demands.find(hello.server_name(), local)).flatten();
     let config = tls.config(demand.as_deref()).map_err(io::Error::other)?;
     let time = Arc::clone(&config.time_provider);
     let session = start.into_stream(config).await?;

@@ -10,6 +10,7 @@
 
 mod activity;
 mod body;
+pub mod challenges;
 mod connection;
 pub mod counters;
 pub mod door;

@@ -3,9 +3,9 @@
 pub mod mutual;
 mod tickets;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,7 @@ use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::challenges::{self, ACME_TLS, Challenges};
 use mutual::ClientDemand;
 use tickets::Tickets;
 
@@ -47,6 +48,7 @@ pub enum TlsError {
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
+    not_before: Duration,
     not_after: Duration,
 }
 
@@ -56,9 +58,26 @@ impl Certificate {
         &self.names
     }
 
+    /// From when it is valid, since the Unix epoch.
+    pub fn not_before(&self) -> Duration {
+        self.not_before
+    }
+
     /// When it expires, since the Unix epoch.
     pub fn not_after(&self) -> Duration {
         self.not_after
+    }
+
+    /// The server's own certificate, the first of the chain.
+    pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
+    }
+
+    /// The same, used for these of its names alone.
+    #[must_use]
+    pub fn only_for(mut self, names: &[String]) -> Self {
+        self.names.retain(|name| names.contains(name));
+        self
     }
 }
 
@@ -87,11 +106,14 @@ pub fn load_certificate(
         rustls::Error::InvalidCertificate(reason) => malformed(format!("{reason:?}")),
         other => TlsError::UnusableKey { path: key_path.to_owned(), reason: other.to_string() },
     })?;
-    let not_after = Duration::from_secs(u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0));
+    let since_epoch =
+        |time: x509_parser::time::ASN1Time| Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0));
+    let (not_before, not_after) =
+        (since_epoch(parsed.validity().not_before), since_epoch(parsed.validity().not_after));
     if not_after <= now {
         tracing::warn!(certificate = %certificate_path.display(), "the certificate has expired; renew it");
     }
-    Ok(Certificate { key: Arc::new(key), names: dns_names(&parsed), not_after })
+    Ok(Certificate { key: Arc::new(key), names: dns_names(&parsed), not_before, not_after })
 }
 
 fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
@@ -109,41 +131,103 @@ fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
 
 /// The certificates in use. They can be replaced at any time; connections that stand keep theirs.
 #[derive(Debug)]
-pub struct Certificates(ArcSwap<ByName>);
+pub struct Certificates {
+    in_use: ArcSwap<ByName>,
+    sources: Mutex<Sources>,
+    challenges: Arc<Challenges>,
+}
 
-#[derive(Debug)]
+/// Where the certificates come from.
+#[derive(Clone, Debug, Default)]
+struct Sources {
+    /// By files.
+    given: Vec<Certificate>,
+    managed: Managed,
+}
+
+/// Certificates that the process obtains itself, while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Managed {
+    pub certificates: Vec<Certificate>,
+    /// All names that they are to be for. One that has none yet is served none, rather than another name's.
+    pub names: HashSet<String>,
+}
+
+#[derive(Debug, Default)]
 struct ByName {
-    default: Arc<CertifiedKey>,
+    default: Option<Arc<CertifiedKey>>,
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// By what stands after the asterisk and its dot.
     wildcard: HashMap<String, Arc<CertifiedKey>>,
+    managed: HashSet<String>,
 }
 
 impl Certificates {
     /// The first is the default, for clients that name no server or an unknown one. Of two certificates for one name the
     /// first is taken.
     pub fn new(certificates: &[Certificate]) -> Result<Self, TlsError> {
-        Ok(Self(ArcSwap::from_pointee(ByName::new(certificates)?)))
+        if certificates.is_empty() {
+            return Err(TlsError::NoneGiven);
+        }
+        Ok(Self::with_managed(certificates.to_vec()))
     }
 
-    /// Takes over the certificates that `other` has, for new handshakes from now on.
+    /// The same, perhaps without any: others are obtained later.
+    pub fn with_managed(given: Vec<Certificate>) -> Self {
+        let sources = Sources { given, managed: Managed::default() };
+        Self {
+            in_use: ArcSwap::from_pointee(ByName::new(&sources)),
+            sources: Mutex::new(sources),
+            challenges: Arc::default(),
+        }
+    }
+
+    /// Takes over the certificates that were given to `other`, for new handshakes from now on.
     pub fn adopt(&self, other: &Self) {
-        self.0.store(other.0.load_full());
+        let given = other.sources().given.clone();
+        let mut sources = self.sources();
+        sources.given = given;
+        self.in_use.store(Arc::new(ByName::new(&sources)));
     }
 
     /// For new handshakes from now on. On an error the ones in use stay.
     pub fn replace(&self, certificates: &[Certificate]) -> Result<(), TlsError> {
-        self.0.store(Arc::new(ByName::new(certificates)?));
+        self.adopt(&Self::new(certificates)?);
         Ok(())
+    }
+
+    /// Uses these beside those that were given, which go first, for new handshakes from now on.
+    pub fn manage(&self, managed: Managed) {
+        let mut sources = self.sources();
+        sources.managed = managed;
+        self.in_use.store(Arc::new(ByName::new(&sources)));
+    }
+
+    /// Those that were given.
+    pub fn given(&self) -> Vec<Certificate> {
+        self.sources().given.clone()
+    }
+
+    /// What authorities ask for while they verify names.
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ByName {
-    fn new(certificates: &[Certificate]) -> Result<Self, TlsError> {
-        let first = certificates.first().ok_or(TlsError::NoneGiven)?;
-        let mut by_name =
-            Self { default: Arc::clone(&first.key), exact: HashMap::new(), wildcard: HashMap::new() };
-        for certificate in certificates {
+    fn new(sources: &Sources) -> Self {
+        let Sources { given, managed } = sources;
+        let all = || given.iter().chain(&managed.certificates);
+        let mut by_name = Self {
+            default: all().next().map(|first| Arc::clone(&first.key)),
+            managed: managed.names.clone(),
+            ..Self::default()
+        };
+        for certificate in all() {
             for name in &certificate.names {
                 let (names, name) = match name.strip_prefix("*.") {
                     Some(parent) => (&mut by_name.wildcard, parent),
@@ -152,7 +236,7 @@ impl ByName {
                 names.entry(name.to_owned()).or_insert_with(|| Arc::clone(&certificate.key));
             }
         }
-        Ok(by_name)
+        by_name
     }
 
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
@@ -160,14 +244,20 @@ impl ByName {
         let parent = || name.split_once('.').map(|(_, parent)| parent);
         self.exact.get(name).or_else(|| self.wildcard.get(parent()?))
     }
+
+    fn choose(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
+        let Some(name) = name else { return self.default.as_ref() };
+        self.find(name).or_else(|| self.default.as_ref().filter(|_| !self.managed.contains(name)))
+    }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let by_name = self.0.load();
+        if challenges::is_verification(&hello) {
+            return self.challenges.certificate(hello.server_name()?);
+        }
         // rustls gives the name in lower case.
-        let named = hello.server_name().and_then(|name| by_name.find(name));
-        Some(Arc::clone(named.unwrap_or(&by_name.default)))
+        self.in_use.load().choose(hello.server_name()).cloned()
     }
 }
 
@@ -190,6 +280,9 @@ impl TlsPolicy {
     }
 }
 
+/// Over TCP: HTTP/2 before HTTP/1.1, and last what authorities verify names by.
+const STREAMS: &[&[u8]] = &[b"h2", b"http/1.1", ACME_TLS];
+
 /// The TLS of a process's listeners, with one set of ticket keys for all of them.
 #[derive(Debug)]
 pub(super) struct Tls {
@@ -203,18 +296,18 @@ pub(super) struct Tls {
 impl Tls {
     pub(super) fn new(certificates: Arc<Certificates>, policy: TlsPolicy) -> Result<Self, TlsError> {
         let keys = aws_lc_rs::Ticketer::new()?;
-        let open = Way { protocols: &["h2", "http/1.1"], policy, demand: None };
+        let open = Way { protocols: STREAMS, policy, demand: None };
         let open = Arc::new(open.config(&certificates, &keys)?);
         Ok(Self { certificates, policy, keys, open })
     }
 
-    /// The configuration of a handshake of the https listeners: HTTP/2 before HTTP/1.1.
+    /// The configuration of a handshake of the https listeners.
     pub(super) fn config(&self, demand: Option<&ClientDemand>) -> Result<Arc<ServerConfig>, TlsError> {
         let Some(demand) = demand else { return Ok(Arc::clone(&self.open)) };
         if let Some(config) = demand.config().get() {
             return Ok(Arc::clone(config));
         }
-        let way = Way { protocols: &["h2", "http/1.1"], policy: self.policy, demand: Some(demand) };
+        let way = Way { protocols: STREAMS, policy: self.policy, demand: Some(demand) };
         let config = Arc::new(way.config(&self.certificates, &self.keys)?);
         Ok(Arc::clone(demand.config().get_or_init(|| config)))
     }
@@ -223,7 +316,7 @@ impl Tls {
     /// (0-RTT) can be replayed by anyone who saw it, and is not taken. No certificate is asked for: the configuration
     /// stands before the client has said which server it wants.
     pub(super) fn quic_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let way = Way { protocols: &["h3"], policy: TlsPolicy::Modern, demand: None };
+        let way = Way { protocols: &[b"h3"], policy: TlsPolicy::Modern, demand: None };
         let mut config = way.config(&self.certificates, &self.keys)?;
         config.max_early_data_size = 0;
         Ok(Arc::new(config))
@@ -233,7 +326,7 @@ impl Tls {
 /// How a kind of handshake goes.
 struct Way<'a> {
     /// The preferred first.
-    protocols: &'a [&'a str],
+    protocols: &'a [&'a [u8]],
     policy: TlsPolicy,
     demand: Option<&'a ClientDemand>,
 }
@@ -251,7 +344,7 @@ impl Way<'_> {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
         config.ticketer =
             Tickets::new(Arc::clone(keys), self.demand.map_or(tickets::OPEN, ClientDemand::fingerprint));
         config.send_tls13_tickets = 2;

@@ -7,6 +7,7 @@
 )]
 
 mod access_token;
+mod acme;
 mod admin;
 mod auth_token;
 mod balancers;

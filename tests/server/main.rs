@@ -9,4 +9,5 @@ mod http3;
 mod limits;
 mod proxy_protocol;
 mod support;
+mod verification;
 mod versions;

@@ -81,10 +81,11 @@ fn an_expired_certificate_loads_and_says_when() {
 fn names_choose_the_certificate_exact_before_wildcard_before_default() {
     let [default, wildcard, exact] =
         [certificate(&["a.test"]), certificate(&["*.b.test"]), certificate(&["x.b.test"])];
-    let by_name = ByName::new(&[default.clone(), wildcard.clone(), exact.clone()]).unwrap();
-    let is = |name: &str, expected: &Certificate| {
-        Arc::ptr_eq(by_name.find(name).unwrap_or(&by_name.default), &expected.key)
-    };
+    let given = vec![default.clone(), wildcard.clone(), exact.clone()];
+    let by_name = ByName::new(&Sources { given, managed: Managed::default() });
+    let is =
+        |name: &str, expected: &Certificate| Arc::ptr_eq(by_name.choose(Some(name)).unwrap(), &expected.key);
+    assert!(Arc::ptr_eq(by_name.choose(None).unwrap(), &default.key));
     assert!(is("a.test", &default));
     assert!(is("y.b.test", &wildcard));
     assert!(is("x.b.test", &exact));
@@ -98,5 +99,27 @@ fn an_empty_list_is_refused_and_keeps_what_was() {
     let first = certificate(&["a.test"]);
     let certificates = Certificates::new(std::slice::from_ref(&first)).unwrap();
     assert!(certificates.replace(&[]).is_err());
-    assert!(Arc::ptr_eq(&certificates.0.load().default, &first.key));
+    assert!(Arc::ptr_eq(certificates.in_use.load().default.as_ref().unwrap(), &first.key));
+}
+
+#[test]
+fn a_name_that_waits_for_its_certificate_is_served_no_other() {
+    let [given, wildcard] = [certificate(&["a.test"]), certificate(&["*.b.test"])];
+    let certificates = Certificates::with_managed(Vec::new());
+    assert!(certificates.in_use.load().choose(Some("a.test")).is_none());
+    assert!(certificates.in_use.load().choose(None).is_none());
+    certificates.replace(&[given.clone(), wildcard.clone()]).unwrap();
+    let names = HashSet::from(["c.test".to_owned(), "x.b.test".to_owned()]);
+    certificates.manage(Managed { certificates: Vec::new(), names: names.clone() });
+    let is = |name: &str, expected: &Certificate| {
+        certificates.in_use.load().choose(Some(name)).is_some_and(|key| Arc::ptr_eq(key, &expected.key))
+    };
+    assert!(certificates.in_use.load().choose(Some("c.test")).is_none());
+    assert!(is("x.b.test", &wildcard) && is("d.test", &given));
+    let obtained = certificate(&["c.test", "d.test"]);
+    let certificate = obtained.clone().only_for(&["c.test".to_owned()]);
+    certificates.manage(Managed { certificates: vec![certificate], names });
+    assert!(is("c.test", &obtained) && is("d.test", &given));
+    certificates.manage(Managed::default());
+    assert!(is("c.test", &given));
 }

@@ -5,6 +5,7 @@ pub mod edge;
 pub mod logged;
 pub mod mmdb;
 pub mod origin;
+pub mod pebble;
 pub mod player;
 pub mod program;
 pub mod redis;
