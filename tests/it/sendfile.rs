@@ -58,7 +58,7 @@ async fn a_large_body_goes_out_of_the_memory_file() {
     let origin = TestOrigin::start().await;
     let body = numbered(3 * MIB + 70_000, 1);
     origin.at("/s.ts", segment(body.clone()));
-    let edge = edge(&origin, "", "").await;
+    let edge = edge(&origin, "", "unsent = \"64MiB\"").await;
     assert!(get(edge.address, "/s.ts").await.body == body);
     let before = sent(&edge).await;
     assert!(get(edge.address, "/s.ts").await.body == body);
