@@ -18,3 +18,4 @@ pub mod server;
 pub mod store;
 pub mod supervision;
 pub mod telemetry;
+pub mod trust;

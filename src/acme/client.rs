@@ -21,10 +21,10 @@ use instant_acme::{
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::server::challenges::Challenges;
 use crate::server::tls::{Certificate, TlsError};
+use crate::trust;
 
 use super::due::Due;
 use super::folder::Folder;
@@ -220,22 +220,8 @@ struct Http(Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>);
 
 impl Http {
     fn new(settings: &Settings) -> Result<Self, AcmeError> {
-        let mut roots = RootCertStore::empty();
-        match &settings.authorities {
-            Some(given) => {
-                for certificate in given {
-                    roots.add(certificate.clone())?;
-                }
-            }
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let roots = trust::roots(settings.authorities.as_deref())?;
+        let tls = trust::client(roots, rustls::DEFAULT_VERSIONS)?.with_no_client_auth();
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_all_versions().build();
         Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::given::Listening;
 use crate::supervision::given::Predecessor;
 use crate::supervision::manager;
-use crate::supervision::successor::Program;
+use crate::supervision::successor::{HandoverError, Program};
 use crate::telemetry::metrics::Metrics;
 
 /// What a process that serves alone does not have.
@@ -67,7 +67,7 @@ impl Lifecycle {
             tracing::info!("another process is asked to take over");
             let begun = match self.listening.duplicates() {
                 Ok(sockets) => self.program.succeed(sockets, self.timeout).await,
-                Err(error) => Err(crate::supervision::successor::HandoverError::Sockets(error)),
+                Err(error) => Err(HandoverError::Sockets(error)),
             };
             match begun {
                 Ok(successor) => return successor,

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,10 +13,12 @@ use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilde
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service;
+
+use crate::trust;
 
 use super::http1::Socket;
 use super::settings::{Http2, TlsSettings};
@@ -110,24 +111,10 @@ fn tcp(resolver: Resolver, timeout: Duration) -> HttpConnector<Resolver> {
 /// Without `authorities` the system's root certificates are trusted. `shows_client` is off for hosts that are not the
 /// origin's own.
 pub fn tls(settings: &TlsSettings, shows_client: bool) -> Result<ClientConfig, DialError> {
-    let mut roots = RootCertStore::empty();
-    match &settings.authorities {
-        Some(given) if shows_client => {
-            for certificate in given {
-                roots.add(certificate.clone()).map_err(DialError::Authority)?;
-            }
-        }
-        Some(_) | None => {
-            // A root that cannot be read is one that is not trusted: the handshake then says so.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let authorities = settings.authorities.as_deref().filter(|_| shows_client);
+    let roots = trust::roots(authorities).map_err(DialError::Authority)?;
     let versions = if settings.only_tls13 { &[&rustls::version::TLS13][..] } else { rustls::ALL_VERSIONS };
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .map_err(DialError::Tls)?
-        .with_root_certificates(roots);
+    let builder = trust::client(roots, versions).map_err(DialError::Tls)?;
     match settings.client.as_ref().filter(|_| shows_client) {
         Some(client) => builder
             .with_client_auth_cert(client.chain.clone(), client.key.clone_key())

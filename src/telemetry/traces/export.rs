@@ -20,10 +20,11 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as ProtoSpan, Status};
 use prost::Message as _;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::trust;
 
 use super::{Counts, Settings, Span, Value};
 
@@ -188,14 +189,7 @@ fn attribute(name: &str, value: Value) -> KeyValue {
 
 /// To collectors over HTTP, and over HTTPS with the system's roots.
 fn connector(connect_timeout: Duration) -> Result<HttpsConnector<HttpConnector>, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    // A root that cannot be read is one that is not trusted: the handshake then says so.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = trust::client(trust::roots(None)?, rustls::DEFAULT_VERSIONS)?.with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(connect_timeout));
