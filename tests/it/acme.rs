@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -52,14 +51,7 @@ impl Stage {
 
     /// The certificate that a client of `name` is shown, if it is by the authority at `root`.
     async fn shown(&self, name: &'static str, root: &Path) -> Option<CertificateDer<'static>> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(root).expect("a certificate")).expect("an authority");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("protocol versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = tls::client(&[root.to_owned()], rustls::DEFAULT_VERSIONS).with_no_client_auth();
         let socket =
             TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.https))).await.expect("it listens");
         let name = ServerName::try_from(name).expect("a name");

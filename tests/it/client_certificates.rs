@@ -7,7 +7,6 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
 use tokio::io::AsyncWriteExt;
@@ -16,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::client::{self, Reply, read_reply};
-use crate::support::tls::TestCertificate;
+use crate::support::tls::{self, TestCertificate};
 use crate::support::{Answer, TestEdge, TestOrigin};
 
 const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
@@ -107,15 +106,7 @@ impl Stage {
 
     /// A client, whose connections may go on from each other.
     fn client(&self, identity: Option<&Identity>, versions: &[&'static SupportedProtocolVersion]) -> Client {
-        let mut roots = rustls::RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(self.certificate.authority()).expect("a certificate"))
-            .expect("an authority");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .expect("protocol versions")
-            .with_root_certificates(roots);
+        let builder = tls::client(&[self.certificate.authority()], versions);
         let config = match identity {
             Some(identity) => builder
                 .with_client_auth_cert(identity.chain.clone(), PrivateKeyDer::from(identity.key.clone_key()))

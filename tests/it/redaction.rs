@@ -14,7 +14,6 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use sluicegate::clock::Clock;
 use sluicegate::config;
 use sluicegate::telemetry::metrics::Metrics;
 use tokio::net::TcpStream;
@@ -22,6 +21,7 @@ use tokio::net::TcpStream;
 use crate::admin::{JSON, post};
 use crate::leaks::hmacs;
 use crate::support::client::{Reply, read_reply};
+use crate::support::edge::clock_offset;
 use crate::support::player::Player;
 use crate::support::tls::{TestCertificate, connect};
 use crate::support::token::{Access, encoded};
@@ -101,10 +101,8 @@ struct Running {
 
 impl Running {
     fn start(folder: &Path) -> Self {
-        let offset = i64::try_from(START).expect("small")
-            - i64::try_from(Clock::system(0).now().as_secs()).expect("small");
         let mut child = Command::new(env!("CARGO_BIN_EXE_sluicegate"))
-            .args(["serve", "--config", "config.toml", &format!("--clock-offset={offset}")])
+            .args(["serve", "--config", "config.toml", &format!("--clock-offset={}", clock_offset())])
             .current_dir(folder)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

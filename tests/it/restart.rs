@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,17 +13,13 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
-use crate::admin::post;
-use crate::support::edge::access_token;
+use crate::admin::{JSON, post};
+use crate::support::edge::{access_token, clock_offset};
 use crate::support::player::Player;
-use crate::support::program::is_wanted;
-use crate::support::tls::TestCertificate;
-use crate::support::{KEY, START, get, stage};
-
-const JSON: (&str, &str) = ("content-type", "application/json");
+use crate::support::program::{Running, is_wanted};
+use crate::support::tls::{self, TestCertificate};
+use crate::support::{KEY, get, stage};
 
 type Pooled<C> = Client<C, Empty<bytes::Bytes>>;
 
@@ -76,7 +72,7 @@ impl Stage {
     }
 
     /// Starts the program as systemd does.
-    fn start(&self) -> Process {
+    fn start(&self) -> Running {
         let given = [&self.http, &self.https, &self.admin];
         let given = given.map(|listener| listener.try_clone().expect("a descriptor").into());
         let mappings = given.into_iter().zip(3..);
@@ -89,7 +85,7 @@ impl Stage {
             .env("WATCHDOG_USEC", "100000")
             .fd_mappings(mappings)
             .expect("each once");
-        Process(command.spawn().expect("it starts"))
+        Running(command.spawn().expect("it starts"))
     }
 
     /// Waits for a message; those before it are passed over.
@@ -130,35 +126,10 @@ fn command(config: &Path) -> Command {
     command
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a process of its own can only be told how far its clock is ahead"
-)]
-fn clock_offset() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    START.cast_signed() - now.as_secs().cast_signed()
-}
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Process {
-    fn signal(&self, name: &str) {
-        signal(self.0.id(), name);
-    }
-
-    /// Waits for its end, which was asked for.
-    async fn ended(mut self) {
-        let status = tokio::task::spawn_blocking(move || self.0.wait()).await.expect("no panic");
-        assert!(status.expect("a status").success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Waits for the end of a process, which was asked for.
+async fn ended(mut process: Running) {
+    let status = tokio::task::spawn_blocking(move || process.0.wait()).await.expect("no panic");
+    assert!(status.expect("a status").success());
 }
 
 /// A process that another one started.
@@ -298,18 +269,8 @@ fn is_unprocessed(error: &hyper_util::client::legacy::Error) -> bool {
 }
 
 fn trusting(authorities: &[&TestCertificate]) -> hyper_rustls::HttpsConnector<HttpConnector> {
-    let mut roots = rustls::RootCertStore::empty();
-    for one in authorities {
-        roots
-            .add(CertificateDer::from_pem_file(one.authority()).expect("a certificate"))
-            .expect("an authority");
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let authorities: Vec<PathBuf> = authorities.iter().map(|one| one.authority()).collect();
+    let config = tls::client(&authorities, rustls::DEFAULT_VERSIONS).with_no_client_auth();
     hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http2().build()
 }
 
@@ -332,7 +293,7 @@ async fn no_request_fails_through_ten_reloads_a_certificate_a_restart_a_successo
         }
         stage.configure(origin.address, &format!("session = {{ ttl_max = \"{}h\" }}", 10 + round));
         load.goes_on(50).await;
-        edge.signal("HUP");
+        signal(edge.0.id(), "HUP");
         stage.hears("RELOADING=1");
         stage.hears("READY=1");
     }
@@ -340,18 +301,18 @@ async fn no_request_fails_through_ten_reloads_a_certificate_a_restart_a_successo
     load.goes_on(100).await;
 
     // A restart behind sockets that stay open: who comes meanwhile waits.
-    edge.signal("TERM");
+    signal(edge.0.id(), "TERM");
     stage.hears("STOPPING=1");
-    edge.ended().await;
+    ended(edge).await;
     let edge = stage.start();
     stage.hears("READY=1");
     assert_eq!(count(&stage, "config_generation").await, 1);
     load.goes_on(100).await;
 
     // A successor, which serves before this one ends.
-    edge.signal("USR2");
+    signal(edge.0.id(), "USR2");
     let successor = stage.hears_of_successor();
-    edge.ended().await;
+    ended(edge).await;
     load.goes_on(100).await;
 
     // A drain that an operator asks for, while another process serves the same sockets.
@@ -369,7 +330,7 @@ async fn no_request_fails_through_ten_reloads_a_certificate_a_restart_a_successo
         &failures[..failures.len().min(5)]
     );
     assert_eq!(post(admin, "/drain", &[JSON], "{}").await.status, 202);
-    last.ended().await;
+    ended(last).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -379,7 +340,7 @@ async fn a_successor_that_does_not_come_to_serve_changes_nothing() {
     let edge = stage.start();
     stage.hears("READY=1");
     stage.configure(origin.address, "nonsense = true");
-    edge.signal("USR2");
+    signal(edge.0.id(), "USR2");
     let failed = Instant::now();
     while count(&stage, "handover_failures_total").await == 0 {
         assert!(failed.elapsed() < Duration::from_secs(20), "it was not noticed");
@@ -389,9 +350,9 @@ async fn a_successor_that_does_not_come_to_serve_changes_nothing() {
     stage.hears("WATCHDOG=1");
     // And the next one may succeed.
     stage.configure(origin.address, "");
-    edge.signal("USR2");
+    signal(edge.0.id(), "USR2");
     let successor = stage.hears_of_successor();
-    edge.ended().await;
+    ended(edge).await;
     assert_eq!(get(address(&stage.http), &target).await.status, 200);
     // The watchdog hears the new process.
     stage.hears("WATCHDOG=1");

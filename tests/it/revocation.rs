@@ -15,6 +15,7 @@ use sluicegate::telemetry::metrics::Metrics;
 
 use crate::admin::{JSON, post};
 use crate::support::client::Reply;
+use crate::support::edge::clock_offset;
 use crate::support::token::Access;
 use crate::support::{KEY, START, TestEdge, TestOrigin, get, request, stage};
 
@@ -325,7 +326,7 @@ struct Program {
 impl Program {
     fn serve(folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sluicegate"))
-            .args(["serve", "-c", "edge.toml", "--clock-offset", &offset().to_string()])
+            .args(["serve", "-c", "edge.toml", "--clock-offset", &clock_offset().to_string()])
             .current_dir(folder)
             .env_clear()
             .stdout(Stdio::null())
@@ -350,12 +351,6 @@ impl Program {
         self.child.kill().expect("it is killed");
         self.child.wait().expect("it ends");
     }
-}
-
-/// The seconds by which the program's clock has to be moved to stand near `START`.
-fn offset() -> i64 {
-    let now = i64::try_from(Clock::system(0).now().as_secs()).expect("small");
-    i64::try_from(START).expect("small") - now
 }
 
 fn sluicegate(arguments: &[&str]) -> Output {

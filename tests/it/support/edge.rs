@@ -122,6 +122,11 @@ impl Drop for TestEdge {
     }
 }
 
+/// The seconds by which the clock of the program, as a process of its own, has to be moved to stand near `START`.
+pub fn clock_offset() -> i64 {
+    START.cast_signed() - Clock::system(0).now().as_secs().cast_signed()
+}
+
 /// `hdnts=…` for an ACL, good for five minutes from `START`.
 pub fn access_token(acl: &str) -> String {
     signed(Target::Acl(vec![acl.to_owned()]), START + 300, None, None)

@@ -79,17 +79,22 @@ pub async fn over(
     alpn: &[&str],
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(authority).expect("a certificate")).expect("an authority");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .expect("protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = client(&[authority.to_owned()], versions).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from("localhost").expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, socket).await
+}
+
+/// A client that trusts these authorities; whether it has a certificate of its own is still to be said.
+pub fn client(
+    authorities: &[PathBuf],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert> {
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in authorities {
+        roots.add(CertificateDer::from_pem_file(authority).expect("a certificate")).expect("an authority");
+    }
+    sluicegate::trust::client(roots, versions).expect("protocol versions")
 }
 
 /// An address where TLS with this certificate ends and everything goes on to `origin` in the clear.
